@@ -1,0 +1,1 @@
+"""How the world comes in: settings, the command line, HTTP, and the processes. The only place that wires things together."""

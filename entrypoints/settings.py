@@ -1,0 +1,98 @@
+"""Every setting, with its default and meaning. The only place that reads the environment (and `.env`).
+
+`SETTINGS` below is also what `.env.example` and the table in the README are checked against.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from dotenv import dotenv_values
+from msgspec import Meta, Struct
+
+from domain.errors import JobledgerError
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class InvalidSetting(JobledgerError):
+    """A setting in the environment cannot be used."""
+
+    code = "invalid_setting"
+
+    def __init__(self, name: str, value: str, problem: str) -> None:
+        super().__init__(f"{name}={value!r}: {problem}")
+        self.name = name
+
+
+class Settings(Struct, frozen=True, rename="upper", kw_only=True):
+    """One field a setting; its name in capitals is the environment variable."""
+
+    # Where things are
+    api_host: str = "127.0.0.1"
+    api_port: Port = 3000
+    database_url: str = ""  # empty: `jobledger up` starts a PostgreSQL of its own
+    redis_url: str = ""  # empty: `jobledger up` starts a Valkey of its own
+    data_dir: Path = Path(".jobledger")
+    output_dir: Path = Path("output")
+    postgres_port: Port = 5433  # of the PostgreSQL that `jobledger up` starts
+    redis_port: Port = 6380  # of the Valkey that `jobledger up` starts
+
+    # Mail
+    mail_host: str = "127.0.0.1"
+    mail_port: Port = 1025
+    mail_from: str = "jobledger@localhost"
+    mail_username: str = ""
+    mail_password: str = ""
+    mail_tls: Literal["none", "starttls", "tls"] = "none"
+    mail_timeout_seconds: Seconds = 30.0  # for each reply of the mail server
+    mail_resend_in_doubt: bool = True  # a mail that may have been sent: send again (same Message-ID) or fail for good
+    mail_ui_port: Port = 8025  # of the mail catcher's page in `jobledger up`
+
+    # Running jobs
+    worker_concurrency: Count = 100
+    job_timeout_seconds: Seconds = 300.0
+    max_attempts: Count = 3
+    retry_base_seconds: Seconds = 1.0
+    retry_max_seconds: Seconds = 3600.0
+    shutdown_grace_seconds: Seconds = 30.0
+    liveness_seconds: Seconds = 15.0  # a worker whose heartbeat stands still for so long is given up
+
+    # HTTP
+    max_body_bytes: Count = 1024 * 1024
+    idempotency_key_hours: Seconds = 24.0
+
+    # Logs
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"  # auto: console in a terminal, else json
+
+
+def read_settings(environ: Mapping[str, str] | None = None, *, dotenv: Path | None = Path(".env")) -> Settings:
+    """Read the settings from `environ` (None: the process's), over those in the file `dotenv`, over the defaults.
+
+    Empty values count as not given. Raises InvalidSetting, which names the variable and what is allowed.
+    """
+    given: dict[str, str | None] = dict(dotenv_values(dotenv)) if dotenv is not None and dotenv.is_file() else {}
+    given.update(os.environ if environ is None else environ)
+    values: dict[str, object] = {}
+    for field in msgspec.structs.fields(Settings):
+        text = given.get(field.encode_name)
+        if not text:
+            continue
+        try:
+            values[field.name] = msgspec.convert(text, field.type, strict=False, dec_hook=_decode_path)
+        except msgspec.ValidationError as exc:
+            raise InvalidSetting(field.encode_name, text, str(exc)) from exc
+    return Settings(**values)  # type: ignore[arg-type] - each value was converted to its field's type above
+
+
+def _decode_path(wanted: type, value: object) -> object:
+    if wanted is Path:
+        return Path(str(value)).expanduser()
+    raise NotImplementedError(wanted)
