@@ -16,7 +16,7 @@ class PermanentError(Exception):
     """Raised by a handler: no further attempt can help, so the job fails now."""
 
 
-class RetryLater(Exception):  # noqa: N818 - it is a wish, not an error
+class RetryLater(Exception):
     """Raised by a handler: the attempt did not succeed; try again after `seconds`, instead of the usual wait."""
 
     def __init__(self, message: str, *, seconds: float) -> None:

@@ -86,10 +86,10 @@ def read_settings(environ: Mapping[str, str] | None = None, *, dotenv: Path | No
         if not text:
             continue
         try:
-            values[field.name] = msgspec.convert(text, field.type, strict=False, dec_hook=_decode_path)
+            values[field.encode_name] = msgspec.convert(text, field.type, strict=False, dec_hook=_decode_path)
         except msgspec.ValidationError as exc:
             raise InvalidSetting(field.encode_name, text, str(exc)) from exc
-    return Settings(**values)  # type: ignore[arg-type] - each value was converted to its field's type above
+    return msgspec.convert(values, Settings, dec_hook=_decode_path)
 
 
 def _decode_path(wanted: type, value: object) -> object:
