@@ -1,4 +1,4 @@
-"""What the use cases need of the outside, as protocols. Each port has a fake and a real adapter; one contract suite holds both."""
+"""What the use cases need of the outside, as protocols. A port has a fake and a real adapter, held by one contract suite."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class JobReader(Protocol):
 
 
 class QueueEntry(Struct, frozen=True):
-    """One entry of a stream: the job is ready, and `version` is the event that made it so. `entry_id` is that event's position."""
+    """One entry of a stream. `version` is of the event that made the job ready; `entry_id` is made from its position."""
 
     stream: str
     entry_id: str
