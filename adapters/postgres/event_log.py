@@ -1,0 +1,236 @@
+"""The event log in PostgreSQL: the client's side of append_events.
+
+One append in flight per process; a batch in doubt is sent again, and an event that is found to be one's own counts as
+appended. What must not come in: any decision about jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+import structlog
+from msgspec import Struct
+from psycopg import AsyncConnection, AsyncCursor, errors
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, stop_never, wait_random_exponential
+
+from adapters.group_commit import GroupCommit
+from adapters.postgres.arrays import bytea_array, int4_array, register_arrays, text_array, utf8_array, uuid_array
+from adapters.postgres.connecting import connect
+from adapters.postgres.statements import load_statement
+from adapters.postgres.translating import is_about_data, translated
+from commands.ports import Answer, Append, Appended, Conflict, Refused, RejectedData, Repeated, Unavailable
+from domain.events import RecordedEvent, decode_data, encode_data, type_name
+
+_APPEND = load_statement("append_events")
+_log = structlog.get_logger(__name__)
+
+
+class _Encoded(Struct, frozen=True):
+    """A command as the arrays hold it: encoded before the lock is taken, once, whatever has to be sent again."""
+
+    command: Append
+    types: list[str]
+    datas: list[bytes]
+
+
+class PostgresEventLog:
+    """Implements commands.ports.EventLog. An async context manager; it keeps one connection and makes it anew when lost.
+
+    `patience`: seconds to go on trying while PostgreSQL is away, then Unavailable; None: for ever (a worker has nothing
+    better to do with an outcome than to keep it). `on_appended` is called after each batch that wrote something.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        application: str,
+        patience: float | None = None,
+        on_appended: Callable[[], None] | None = None,
+    ) -> None:
+        self._database_url = database_url
+        self._application = application
+        self._stop = stop_never if patience is None else stop_after_delay(patience)
+        self._on_appended = on_appended
+        self._connection: AsyncConnection[Any] | None = None
+        self._cursor: AsyncCursor[Any] | None = None
+        self._group: GroupCommit[_Encoded, Answer] = GroupCommit(self._send)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._group.drain()
+        await self._disconnect()
+
+    async def append(self, commands: Sequence[Append]) -> list[Answer]:
+        """See EventLog.append. After Unavailable for a batch in doubt, its events may be in the log all the same."""
+        encoded = []
+        size = 0
+        for command in commands:
+            datas = [encode_data(new.event) for new in command.events]
+            encoded.append(_Encoded(command, [type_name(new.event) for new in command.events], datas))
+            for data, new in zip(datas, command.events, strict=True):
+                size += len(data) + 100 + (len(new.content) if new.content else 0)
+        return await self._group.submit(encoded, size=size)
+
+    async def _send(self, batch: list[_Encoded]) -> list[Answer]:
+        """Send until there is an answer. Only a batch that was sent before may take an event it finds for its own."""
+        in_doubt = False
+        with translated("append to the log"):
+            async for attempt in AsyncRetrying(
+                stop=self._stop,
+                wait=wait_random_exponential(multiplier=0.05, max=1.0),
+                retry=retry_if_exception(_may_heal),
+                before_sleep=self._say_that_it_waits,
+                reraise=True,
+            ):
+                with attempt:
+                    cursor = await self._connected()
+                    try:
+                        return await self._call(cursor, batch, in_doubt=in_doubt)
+                    except psycopg.Error:
+                        if self._connection is None or self._connection.closed:
+                            in_doubt = True
+                        raise
+        raise AssertionError("tenacity ends by an answer or by an error")
+
+    async def _call(self, cursor: AsyncCursor[Any], batch: list[_Encoded], *, in_doubt: bool) -> list[Answer]:
+        try:
+            await cursor.execute(_APPEND, _parameters(batch))
+            rows = await cursor.fetchall()
+        except psycopg.Error as exc:
+            if not is_about_data(exc):
+                raise
+            if len(batch) == 1:
+                return [RejectedData(str(exc))]
+            # One command's data spoils the statement: halve until it stands alone.
+            middle = len(batch) // 2
+            first = await self._call(cursor, batch[:middle], in_doubt=in_doubt)
+            return first + await self._call(cursor, batch[middle:], in_doubt=in_doubt)
+        answers = [
+            _answer(row, encoded, in_doubt=in_doubt) for row, encoded in zip(rows, batch, strict=True)
+        ]
+        if self._on_appended is not None and any(type(answer) is Appended for answer in answers):
+            self._on_appended()
+        return answers
+
+    async def _connected(self) -> AsyncCursor[Any]:
+        if self._cursor is None or self._connection is None or self._connection.closed:
+            await self._disconnect()
+            self._connection = await connect(self._database_url, application=self._application)
+            register_arrays(self._connection)
+            self._cursor = self._connection.cursor(binary=True)
+        return self._cursor
+
+    async def _disconnect(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+        self._connection = self._cursor = None
+
+    def _say_that_it_waits(self, state: RetryCallState) -> None:
+        if state.attempt_number in (1, 10) or state.attempt_number % 60 == 0:
+            error = state.outcome.exception() if state.outcome else None
+            _log.warning("the log cannot be written, trying again", attempt=state.attempt_number, error=str(error).strip())
+
+
+def _may_heal(exc: BaseException) -> bool:
+    return isinstance(exc, psycopg.Error) and not is_about_data(exc) and not isinstance(exc, errors.DataCorrupted)
+
+
+def _parameters(batch: list[_Encoded]) -> tuple[Any, ...]:
+    numbers: list[int] = []
+    job_ids: list[str] = []
+    versions: list[int] = []
+    types: list[str] = []
+    datas: list[bytes] = []
+    contents: list[bytes | None] = []
+    actors: list[str] = []
+    keys: list[bytes | None] = []
+    digests: list[bytes | None] = []
+    keyed = any(encoded.command.key is not None for encoded in batch)
+    for number, encoded in enumerate(batch):
+        command = encoded.command
+        types += encoded.types
+        datas += encoded.datas
+        for offset, new in enumerate(command.events, start=1):
+            numbers.append(number)
+            job_ids.append(command.job_id)
+            versions.append(command.expected + offset)
+            contents.append(new.content)
+            actors.append(command.actor)
+            if keyed:
+                keys.append(command.key.key.encode() if command.key else None)
+                digests.append(command.key.digest if command.key else None)
+    return (
+        int4_array(numbers),
+        uuid_array(job_ids),
+        int4_array(versions),
+        text_array(types),
+        utf8_array(datas),
+        utf8_array(contents),
+        text_array(actors),
+        utf8_array(keys),
+        bytea_array(digests),
+    )
+
+
+def _answer(row: tuple[Any, ...], encoded: _Encoded, *, in_doubt: bool) -> Answer:
+    (
+        _command,
+        outcome,
+        position,
+        recorded_at,
+        found_type,
+        found_data,
+        found_actor,
+        last_version,
+        last_type,
+        found_job_id,
+        found_digest,
+        *granted,
+    ) = row
+    command = encoded.command
+    mine = (
+        in_doubt
+        and found_type == encoded.types[0]
+        and found_actor == command.actor
+        and found_data == encoded.datas[0].decode()
+    )
+    if outcome == "appended" or (outcome != "repeated" and mine):
+        return Appended(position, recorded_at, _history(command.job_id, command.expected, *granted))
+    match outcome:
+        case "conflict":
+            return Conflict(found_type, last_version or 0, last_type)
+        case "repeated":
+            return Repeated(found_job_id, found_digest)
+        case "refused":
+            return Refused()
+        case _:
+            raise Unavailable(f"append_events answered {outcome!r}: its schema does not fit this release")
+
+
+def _history(
+    job_id: str,
+    queued_version: int,
+    created_data: str | None,
+    created_position: int,
+    created_at: datetime,
+    payload: str | None,
+    queued_data: str | None,
+    queued_position: int,
+) -> tuple[RecordedEvent, ...]:
+    if created_data is None:
+        return ()
+    content = None if payload is None else payload.encode()
+    created = RecordedEvent(created_position, job_id, 1, decode_data("Created", created_data), content, "", created_at)
+    if queued_data is None:
+        return (created,)
+    event = decode_data("Queued", queued_data)
+    return (created, RecordedEvent(queued_position, job_id, queued_version, event, None, "", created_at))

@@ -1,0 +1,14 @@
+"""Reads the statements of sql/queries, one a file, named for its question. No SQL text stands anywhere else."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import LiteralString, cast
+
+
+@cache
+def load_statement(name: str) -> LiteralString:
+    """The text of sql/queries/<name>.sql. Raises FileNotFoundError for a name that is not there."""
+    text = files("sql").joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")
+    return cast("LiteralString", text)  # a file of this package is as trusted as a literal in it
