@@ -243,7 +243,8 @@ def fail(
     used = job.used + 1
     if permanent or used >= job.max_attempts:
         return [NewEvent(Failed(attempt=job.attempts, worker=worker, outcome=outcome, permanent=permanent), error)]
-    wait = policy.wait_after(used) if retry_after is None else retry_after
+    # Whole milliseconds: the log's clock knows no finer ones.
+    wait = round(policy.wait_after(used) if retry_after is None else retry_after, 3)
     closing = Attempted(attempt=job.attempts, worker=worker, outcome=outcome, retry_after=wait, used=used)
     return [NewEvent(closing, error)]
 

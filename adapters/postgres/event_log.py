@@ -15,7 +15,14 @@ import psycopg
 import structlog
 from msgspec import Struct
 from psycopg import AsyncConnection, AsyncCursor, errors
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, stop_never, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_delay,
+    stop_never,
+    wait_random_exponential,
+)
 
 from adapters.group_commit import GroupCommit
 from adapters.postgres.arrays import bytea_array, int4_array, register_arrays, text_array, utf8_array, uuid_array
@@ -114,9 +121,7 @@ class PostgresEventLog:
             middle = len(batch) // 2
             first = await self._call(cursor, batch[:middle], in_doubt=in_doubt)
             return first + await self._call(cursor, batch[middle:], in_doubt=in_doubt)
-        answers = [
-            _answer(row, encoded, in_doubt=in_doubt) for row, encoded in zip(rows, batch, strict=True)
-        ]
+        answers = [_answer(row, encoded, in_doubt=in_doubt) for row, encoded in zip(rows, batch, strict=True)]
         if self._on_appended is not None and any(type(answer) is Appended for answer in answers):
             self._on_appended()
         return answers
@@ -137,7 +142,9 @@ class PostgresEventLog:
     def _say_that_it_waits(self, state: RetryCallState) -> None:
         if state.attempt_number in (1, 10) or state.attempt_number % 60 == 0:
             error = state.outcome.exception() if state.outcome else None
-            _log.warning("the log cannot be written, trying again", attempt=state.attempt_number, error=str(error).strip())
+            _log.warning(
+                "the log cannot be written, trying again", attempt=state.attempt_number, error=str(error).strip()
+            )
 
 
 def _may_heal(exc: BaseException) -> bool:

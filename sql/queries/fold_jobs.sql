@@ -7,7 +7,12 @@
 -- Answers: the position before, the position after, the rows of the page (fewer than the distance: the log has a gap, and
 -- nothing was done), and the first position whose event type is unknown (the page ends before it).
 with checkpoint as materialized (
-    select c.position from checkpoints c where c.name = 'jobs' for update skip locked
+    select c.position from checkpoints c
+    where c.name = 'jobs'
+      -- FOR UPDATE gives the newest version of the row; if another projector has just moved it, this statement's snapshot is
+      -- older than what that one wrote, and would miss its rows: then this one does nothing.
+      and c.position = (select s.position from checkpoints s where s.name = 'jobs')
+    for update skip locked
 ),
 ahead as materialized (
     select e.position, e.job_id, e.version, e.type, e.data, e.content, e.recorded_at

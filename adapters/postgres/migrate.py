@@ -1,0 +1,156 @@
+"""The schema: applied by numbered migrations, forward only, and waited for by the processes that need it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Iterable
+from importlib import resources
+
+import psycopg
+import structlog
+from msgspec import Struct
+from psycopg import AsyncConnection
+
+from domain.errors import JobledgerError
+
+_LOCK = 7310592052  # any constant that nobody else in this database uses; not the log's
+_WAIT_SECONDS = 0.25  # between two looks at a schema that does not fit yet
+_SAY_SECONDS = 5.0  # between two log lines about it
+
+log = structlog.get_logger()
+
+
+class SchemaMismatch(JobledgerError):
+    """The database's schema is not one that this release can bring forward, or work with."""
+
+    code = "schema_mismatch"
+
+
+class Migration(Struct, frozen=True):
+    """One file of sql/migrations, such as 0001_log.sql: version 1, name "log"."""
+
+    version: int
+    name: str
+    statements: bytes
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file, in hex."""
+        return hashlib.sha256(self.statements).hexdigest()
+
+
+def known_migrations() -> list[Migration]:
+    """This release's migrations, in order."""
+    found = []
+    for file in (resources.files("sql") / "migrations").iterdir():
+        if match := re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name):
+            found.append(Migration(int(match[1]), match[2], file.read_bytes()))
+    return sorted(found, key=lambda migration: migration.version)
+
+
+async def migrate(
+    database_url: str, transitions: Iterable[tuple[str, str]], *, migrations: list[Migration] | None = None
+) -> list[str]:
+    """Bring the schema to this release's and the table `transitions` to what is given; answer what was applied.
+
+    Each migration is one transaction and is applied once; several callers at a time take turns. Raises SchemaMismatch if the
+    database is newer than this release or an applied migration has been changed since; psycopg.Error as it comes.
+    """
+    known = known_migrations() if migrations is None else migrations
+    wanted = frozenset(transitions)
+    applied: list[str] = []
+    async with await AsyncConnection.connect(database_url, autocommit=True, application_name="jobledger migrate") as db:
+        # Of the session: it must span several transactions. It ends with the connection.
+        await db.execute("select pg_advisory_lock(%s)", [_LOCK])
+        await db.execute(
+            "create table if not exists schema_migrations (version int primary key, name text not null,"
+            " checksum text not null, applied_at timestamptz not null default clock_timestamp())"
+        )
+        pending = _pending(known, await _recorded(db))
+        for migration in pending:
+            async with db.transaction():
+                await db.execute(migration.statements)
+                await db.execute(
+                    "insert into schema_migrations (version, name, checksum) values (%s, %s, %s)",
+                    [migration.version, migration.name, migration.checksum],
+                )
+                if migration is pending[-1]:  # nobody must see the new schema with the old transitions
+                    await _write_transitions(db, wanted)
+            applied.append(f"{migration.version:04}_{migration.name}")
+        if not pending:
+            async with db.transaction():
+                await _write_transitions(db, wanted)
+    return applied
+
+
+async def schema_fits(connection: AsyncConnection, transitions: Iterable[tuple[str, str]]) -> bool:
+    """Whether all of this release's migrations and transitions are there. Raises SchemaMismatch if it never will."""
+    row = await (await connection.execute("select to_regclass('schema_migrations') is not null")).fetchone()
+    if row is None or not row[0]:
+        return False
+    if _pending(known_migrations(), await _recorded(connection)):
+        return False
+    return frozenset(transitions) <= await _read_transitions(connection)
+
+
+async def wait_for_schema(database_url: str, transitions: Iterable[tuple[str, str]]) -> None:
+    """Return as soon as the database answers and its schema fits; says in the log what it waits for, every few seconds.
+
+    Raises SchemaMismatch for a schema that waiting cannot make fit.
+    """
+    wanted = frozenset(transitions)
+    loop = asyncio.get_running_loop()
+    say_at = loop.time()
+    while True:
+        try:
+            async with await AsyncConnection.connect(database_url, autocommit=True, connect_timeout=5) as db:
+                if await schema_fits(db, wanted):
+                    return
+            problem = "its schema is not there yet: `jobledger migrate` makes it"
+        except psycopg.OperationalError as exc:
+            problem = " ".join(str(exc).split())
+        if loop.time() >= say_at:
+            log.info("waiting for the database", problem=problem)
+            say_at = loop.time() + _SAY_SECONDS
+        await asyncio.sleep(_WAIT_SECONDS)
+
+
+def _pending(known: list[Migration], recorded: dict[int, tuple[str, str]]) -> list[Migration]:
+    ours = {migration.version: migration for migration in known}
+    for version, (name, checksum) in recorded.items():
+        migration = ours.get(version)
+        if migration is None:
+            raise SchemaMismatch(
+                f"the database has migration {version:04}_{name}, which this release does not know: it is of a newer release"
+            )
+        if migration.checksum != checksum:
+            raise SchemaMismatch(
+                f"migration {version:04}_{name} was applied with other contents than this release has:"
+                " an applied migration must never be changed; add a new one"
+            )
+    pending = [migration for migration in known if migration.version not in recorded]
+    if pending and recorded and pending[0].version < max(recorded):
+        first = pending[0]
+        raise SchemaMismatch(f"migration {first.version:04}_{first.name} is missing below ones that were applied")
+    return pending
+
+
+async def _recorded(db: AsyncConnection) -> dict[int, tuple[str, str]]:
+    cursor = await db.execute("select version, name, checksum from schema_migrations order by version")
+    return {version: (name, checksum) for version, name, checksum in await cursor.fetchall()}
+
+
+async def _read_transitions(db: AsyncConnection) -> frozenset[tuple[str, str]]:
+    cursor = await db.execute("select before, after from transitions")
+    return frozenset((before, after) for before, after in await cursor.fetchall())
+
+
+async def _write_transitions(db: AsyncConnection, wanted: frozenset[tuple[str, str]]) -> None:
+    there = await _read_transitions(db)
+    cursor = db.cursor()
+    for pair in sorted(there - wanted):
+        await cursor.execute("delete from transitions where before = %s and after = %s", pair)
+    for pair in sorted(wanted - there):
+        await cursor.execute("insert into transitions (before, after) values (%s, %s)", pair)

@@ -1,0 +1,121 @@
+"""NOTIFY and LISTEN: who has appended tells those who read. Only a hint: every reader polls as well.
+
+A NOTIFY takes a lock of the whole cluster at its commit, so it is never part of an append: it follows in a transaction of its
+own, at most one in flight and one a millisecond, whatever the number of appends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg import AsyncConnection
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from adapters.postgres.connecting import connect
+from adapters.postgres.statements import load_statement
+
+_NOTIFY = load_statement("notify_appended")
+_LISTEN = load_statement("listen_appended")
+_SPACING = 0.001  # seconds between two NOTIFYs of one process
+# LISTEN connections are asked for a sign of life this often (seconds): a black hole is noticed by TCP, not by silence.
+_LISTEN_ROUND = 5.0
+
+
+class AppendNotifier:
+    """Sends the NOTIFYs of one process. An async context manager; `notify` may be called for each append."""
+
+    def __init__(self, database_url: str, *, application: str) -> None:
+        self._database_url = database_url
+        self._application = application
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="append notifier")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await _cancel(self._task)
+
+    def notify(self) -> None:
+        """Have readers woken soon."""
+        self._wanted.set()
+
+    async def _run(self) -> None:
+        connection: AsyncConnection[Any] | None = None
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                try:
+                    if connection is None or connection.closed:
+                        connection = await connect(self._database_url, application=f"{self._application} notify")
+                    await connection.execute(_NOTIFY)
+                except psycopg.Error:
+                    # Readers poll: a wake-up that is lost costs a quarter of a second.
+                    await asyncio.sleep(0.25)
+                await asyncio.sleep(_SPACING)
+        finally:
+            if connection is not None:
+                await connection.close()
+
+
+class AppendListener:
+    """Implements projections.runner.WakeUps by LISTEN on a direct connection. An async context manager."""
+
+    def __init__(self, database_url: str, *, application: str) -> None:
+        self._database_url = database_url
+        self._application = application
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="append listener")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await _cancel(self._task)
+
+    def wake(self) -> None:
+        """Let the waiting reader go on, as a NOTIFY would; also used to stop it."""
+        self._woken.set()
+
+    async def wait(self, timeout: float) -> None:
+        """See WakeUps.wait."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._woken.wait()
+        self._woken.clear()
+
+    async def _run(self) -> None:
+        async for attempt in AsyncRetrying(
+            wait=wait_random_exponential(multiplier=0.1, max=2.0), retry=retry_if_exception_type(psycopg.Error)
+        ):
+            with attempt:
+                await self._listen()
+
+    async def _listen(self) -> None:
+        connection = await connect(self._database_url, application=f"{self._application} listen")
+        try:
+            await connection.execute(_LISTEN)
+            while True:
+                async for _ in connection.notifies(timeout=_LISTEN_ROUND):
+                    self._woken.set()
+                await connection.execute("select 1")
+        finally:
+            await connection.close()
+
+
+async def _cancel(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,2 @@
+-- Asks to be told when something was appended.
+listen jobledger_appended

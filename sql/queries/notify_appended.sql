@@ -1,0 +1,2 @@
+-- Tells every listener that something was appended.
+notify jobledger_appended
