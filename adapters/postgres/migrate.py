@@ -43,10 +43,9 @@ class Migration(Struct, frozen=True):
 
 def known_migrations() -> list[Migration]:
     """This release's migrations, in order."""
-    found = []
-    for file in (resources.files("sql") / "migrations").iterdir():
-        if match := re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name):
-            found.append(Migration(int(match[1]), match[2], file.read_bytes()))
+    files = (resources.files("sql") / "migrations").iterdir()
+    named = ((file, re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name)) for file in files)
+    found = [Migration(int(name[1]), name[2], file.read_bytes()) for file, name in named if name]
     return sorted(found, key=lambda migration: migration.version)
 
 

