@@ -51,9 +51,11 @@ class Settings(Struct, frozen=True, rename="upper", kw_only=True):
     mail_username: str = ""
     mail_password: str = ""
     mail_tls: Literal["none", "starttls", "tls"] = "none"
+    mail_ca_file: str = ""  # PEM file: authorities to trust for the mail server, beside the system's
     mail_timeout_seconds: Seconds = 30.0  # for each reply of the mail server
     mail_resend_in_doubt: bool = True  # a mail that may have been sent: send again (same Message-ID) or fail for good
     mail_ui_port: Port = 8025  # of the mail catcher's page in `jobledger up`
+    mail_catcher_host: str = "127.0.0.1"  # where the mail catcher listens; in a container 0.0.0.0
 
     # Running jobs
     worker_concurrency: Count = 100
