@@ -1,0 +1,23 @@
+"""Turns the errors of redis-py into those of commands.ports, once and for all adapters; the cause is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis.exceptions import RedisError
+
+from commands.ports import Unavailable
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Raise Unavailable for what redis-py raises inside; `doing` begins its text.
+
+    Answers of the server count too (OOM, MISCONF, READONLY, LOADING, WRONGTYPE, …): they speak of the server's state, which
+    may heal without us. Whether the command took effect is unknown.
+    """
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as exc:
+        raise Unavailable(f"{doing}: {str(exc).strip() or type(exc).__name__}") from exc
