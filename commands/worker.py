@@ -1,0 +1,249 @@
+"""The worker: reads entries, claims them in batches, runs their code, closes the attempts.
+
+A job's way: `_take` claims what was read, `_run` runs one attempt and closes it. While a batch is being claimed, attempts
+run, and their closings share the next append.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import msgspec
+
+from commands.attempt import AttemptContext, AttemptRunner, Outcome, Stopped
+from commands.claim_jobs import ClaimedAttempt, claim_jobs
+from commands.close_attempt import close_attempt
+from commands.close_lost import close_stray
+from commands.liveness import HeartbeatAnswer
+from commands.ports import EventLog, JobReader, QueueEntry, Unavailable
+from commands.queue_ports import ClaimQueue
+from commands.running_attempts import Running, RunningAttempts
+from domain.job_type import JobType
+from domain.retry import RetryPolicy
+
+READ_BLOCK = 1.0  # seconds that an idle worker waits in one read; a stop ends the read at once
+TICK = 0.05  # seconds between two looks at the deadlines
+SWEEP_EVERY = 2.0  # seconds between two looks for entries that a worker read and did not live to claim
+SWEEP_IDLE = 5.0  # seconds that such an entry must have been pending: claiming takes far less
+PAUSE = 0.5  # seconds before the next try when something cannot be reached
+
+_NEVER_BEGAN = Stopped(msgspec.json.encode("stopped before it began"))
+
+
+class Report(Protocol):
+    """Where the worker tells what a log should hold: an event and its fields."""
+
+    def info(self, event: str, **fields: object) -> object: ...
+    def warning(self, event: str, **fields: object) -> object: ...
+
+
+class Worker:
+    """Runs jobs from `run` until `stop`. Belongs to one event loop; `queue_of` gives the queue's reading end for a name."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        queue_of: Callable[[str], ClaimQueue],
+        log: EventLog,
+        jobs: JobReader,
+        job_types: Mapping[str, JobType],
+        runner: AttemptRunner,
+        slots: int,
+        default_timeout: float,
+        policy: RetryPolicy,
+        report: Report,
+    ) -> None:
+        self.name = name
+        self.running = RunningAttempts(slots=slots)
+        self.can_claim = True  # whether the last try to read or claim went well
+        self._queue_of = queue_of
+        self._queue = queue_of(name)
+        self._log = log
+        self._jobs = jobs
+        self._job_types = job_types
+        self._runner = runner
+        self._default_timeout = default_timeout
+        self._policy = policy
+        self._report = report
+        self._stopping = False
+        self._reading: asyncio.Task[list[QueueEntry]] | None = None
+        self._pausing: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._swept_at = 0.0
+
+    async def run(self) -> None:
+        """Read, claim and run until `stop`. What runs then is left running: see `finish`."""
+        ticking = asyncio.create_task(self._tick(), name="tick")
+        try:
+            while not self._stopping:
+                try:
+                    await self._step()
+                except Unavailable as exc:
+                    if self.can_claim:
+                        self._report.warning("cannot claim jobs, trying again", error=str(exc))
+                    self.can_claim = False
+                    await self._pause()
+        finally:
+            ticking.cancel()
+
+    def stop(self) -> None:
+        """Read no entry from now on."""
+        self._stopping = True
+        for waiting in (self._reading, self._pausing):
+            if waiting is not None:
+                waiting.cancel()
+
+    async def finish(self, *, grace: float) -> bool:
+        """Let what runs end within `grace` seconds, and release what does not; whether all of it has ended.
+
+        The last fifth of the time is for the released ones: their code is told to stop, and their closing is written.
+        """
+        ticking = asyncio.create_task(self._tick(), name="tick")
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace * 0.8):
+                    await self.running.wait_until_empty()
+            self.running.stop_all("released")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace * 0.2):
+                    await self.running.wait_until_empty()
+                    if self._background:
+                        await asyncio.wait(self._background)
+        finally:
+            ticking.cancel()
+        return len(self.running) == 0
+
+    def hear(self, answer: HeartbeatAnswer) -> None:
+        """Act on what the database said to a heartbeat of this worker."""
+        self.running.cancel(answer.cancelled)
+        if gone := self.running.abandon(answer.closed):
+            self._report.warning("attempts were closed by somebody else", job_ids=gone)
+        for job_id in answer.strays:
+            # A claim whose answer is still on its way is ours, not a stray.
+            if job_id not in self.running:
+                self._in_background(self._close_stray(job_id))
+
+    def begin_anew(self, name: str) -> None:
+        """This worker was given up and is registered again as `name`: what it ran belongs to others now."""
+        gone = self.running.abandon_all()
+        self._report.warning("given up, beginning anew", was=self.name, abandoned=gone)
+        self.name = name
+        self._queue = self._queue_of(name)
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def _step(self) -> None:
+        free = self.running.free
+        if free <= 0:
+            await self.running.wait_for_change()
+            return
+        now = asyncio.get_running_loop().time()
+        if now - self._swept_at >= SWEEP_EVERY:
+            self._swept_at = now
+            await self._take(await self._queue.sweep(free, SWEEP_IDLE))
+            free = self.running.free
+            if free <= 0 or self._stopping:
+                return
+        # The read alone may be cut short: a claim that is under way must see its answer.
+        self._reading = asyncio.create_task(self._queue.read(free, READ_BLOCK))
+        try:
+            entries = await self._reading
+        except asyncio.CancelledError:
+            if self._reading.cancelled() and not _is_cancelled():
+                return
+            raise
+        finally:
+            self._reading = None
+        if not self.can_claim:
+            self.can_claim = True
+            self._report.info("claiming jobs again")
+        # What was read before the stop and not claimed stays pending, and another worker sweeps it up.
+        if not self._stopping:
+            await self._take(entries)
+
+    async def _take(self, entries: Sequence[QueueEntry]) -> None:
+        unknown = [entry for entry in entries if entry.type not in self._job_types]
+        if unknown:
+            await self._queue.park(unknown)
+            entries = [entry for entry in entries if entry.type in self._job_types]
+        if not entries:
+            return
+        claims = await claim_jobs(entries, worker=self.name, log=self._log)
+        for claimed in claims.attempts:
+            self._start(claimed)
+        if claims.settled:
+            # After Started is durable, not before: a crash between the two delivers again, and the log refuses the double.
+            self._in_background(self._acknowledge(self._queue, claims.settled))
+        if claims.refused:
+            await self._pause()  # the heartbeat will hear that this worker was given up
+
+    def _start(self, claimed: ClaimedAttempt) -> None:
+        job = claimed.job
+        timeout = claimed.timeout or self._job_types[job.type].timeout or self._default_timeout
+        context = AttemptContext(job.id, job.attempts, job.created_at)
+        running = Running(job, context, timeout=timeout, now=asyncio.get_running_loop().time())
+        self.running.add(running)
+        running.task = asyncio.create_task(self._run(running, claimed))
+
+    async def _run(self, running: Running, claimed: ClaimedAttempt) -> None:
+        outcome: Outcome
+        try:
+            if running.begin():
+                outcome = await self._runner.run(
+                    claimed.job.type, claimed.payload, running.context, isolated=claimed.isolated
+                )
+            else:
+                outcome = _NEVER_BEGAN
+        finally:
+            running.code_ended()
+            self.running.free_slot()
+        while self.running.is_ours(running):
+            try:
+                if not await close_attempt(
+                    running.job,
+                    outcome,
+                    stopped_for=running.stopped_for,
+                    timeout=running.timeout,
+                    policy=self._policy,
+                    actor=self.name,
+                    log=self._log,
+                ):
+                    self._report.warning("the attempt was no longer ours", job_id=running.job.id)
+                self.running.remove(running)
+            except Unavailable:
+                await asyncio.sleep(PAUSE)  # the outcome is kept, and with it the slot
+
+    async def _acknowledge(self, queue: ClaimQueue, entries: Sequence[QueueEntry]) -> None:
+        # What cannot be acknowledged stays pending; the sweep finds it, and the log says that it was claimed.
+        with suppress(Unavailable):
+            await queue.acknowledge(entries)
+
+    async def _close_stray(self, job_id: str) -> None:
+        with suppress(Unavailable):  # it is heard of again at the next heartbeat
+            if await close_stray(job_id, worker=self.name, log=self._log, jobs=self._jobs, policy=self._policy):
+                self._report.warning("closed an attempt that was ours and did not run", job_id=job_id)
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _pause(self) -> None:
+        self._pausing = asyncio.create_task(asyncio.sleep(PAUSE))
+        await asyncio.wait([self._pausing])
+        self._pausing = None
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self.running.tick(loop.time())
+            await asyncio.sleep(TICK)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

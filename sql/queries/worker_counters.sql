@@ -1,0 +1,2 @@
+-- Each worker's heartbeat counter.
+select id, counter from workers
