@@ -10,10 +10,12 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
+from email.policy import SMTP
+from email.utils import format_datetime
 
 from msgspec import Struct
 
+from adapters.smtp.headers import address_list, unstructured
 from adapters.smtp.mailbox import InvalidMail, Mailbox, single_line
 
 
@@ -43,47 +45,38 @@ def compose(
     if not to:
         raise InvalidMail("to: holds no address")
     boxes = [sender, *to, *cc, *([reply_to] if reply_to else [])]
-    utf8 = any(box.needs_smtputf8 for box in boxes)
     message_id = f"<{job_id}@{sender.domain}>"
-
+    headers = [
+        ("From", address_list([sender])),
+        ("To", address_list(to)),
+        *([("Cc", address_list(cc))] if cc else []),
+        *([("Reply-To", address_list([reply_to]))] if reply_to else []),
+        ("Subject", unstructured(single_line(subject, field="subject"), name="Subject")),
+        ("Date", format_datetime(created_at.astimezone(UTC))),
+        ("Message-ID", message_id),
+    ]
     # cte_type 7bit: whether the next server knows 8BITMIME must not change the bytes.
-    message = EmailMessage(policy=(SMTPUTF8 if utf8 else SMTP).clone(cte_type="7bit"))
-    message["From"] = [sender.as_header()]
-    message["To"] = [box.as_header() for box in to]
-    if cc:
-        message["Cc"] = [box.as_header() for box in cc]
-    if reply_to:
-        message["Reply-To"] = [reply_to.as_header()]
-    message["Subject"] = single_line(subject, field="subject")
-    message["Date"] = created_at.astimezone(UTC)
-    message["Message-ID"] = message_id
-    _set_text(message, body, field="body")
+    parts = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
+    parts.set_content(_encodable(body, field="body"), cte=_transfer_encoding(body))
     if html is not None:
-        _add_html(message, html)
+        parts.add_alternative(_encodable(html, field="html"), subtype="html", cte=_transfer_encoding(html))
         # No text can hold its own digest, so the boundary cannot occur in a part.
         digest = hashlib.sha256("\0".join((job_id, body, html)).encode()).hexdigest()
-        message.set_boundary(f"=_{digest[:40]}")
+        parts.set_boundary(f"=_{digest[:40]}")
+    content = "".join(f"{name}: {value}\r\n" for name, value in headers).encode() + parts.as_bytes()
     addresses = dict.fromkeys(box.address for box in (*to, *cc))
     return Mail(
         sender=sender.address,
         recipients=tuple(addresses),
         message_id=message_id,
         # Whatever the generator lets through: a bare CR or LF in DATA is how mails are smuggled into mails.
-        content=re.sub(rb"\r\n|\r|\n", b"\r\n", message.as_bytes()),
-        utf8=utf8,
+        content=re.sub(rb"\r\n|\r|\n", b"\r\n", content),
+        utf8=any(box.needs_smtputf8 for box in boxes),
     )
 
 
 # What a 7bit part may not hold (RFC 2045 2.7) or servers change: such a text travels as base64.
 _NOT_FOR_7BIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
-
-def _set_text(message: EmailMessage, text: str, *, field: str) -> None:
-    message.set_content(_encodable(text, field=field), cte=_transfer_encoding(text))
-
-
-def _add_html(message: EmailMessage, html: str) -> None:
-    message.add_alternative(_encodable(html, field="html"), subtype="html", cte=_transfer_encoding(html))
 
 
 def _transfer_encoding(text: str) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from email.headerregistry import Address
 
 import idna
 from msgspec import Struct
@@ -34,9 +33,6 @@ class Mailbox(Struct, frozen=True):
     def needs_smtputf8(self) -> bool:
         """Whether only a server with SMTPUTF8 (RFC 6531) can carry the address."""
         return not self.local.isascii()
-
-    def as_header(self) -> Address:
-        return Address(display_name=self.name, username=self.local, domain=self.domain)
 
 
 # dot-atom of RFC 5322 3.2.3, with the further characters of RFC 6531 3.3. Quoted local parts ("a b"@x) are legal, but
