@@ -166,12 +166,16 @@ class Worker:
             await self._take(entries)
 
     async def _take(self, entries: Sequence[QueueEntry]) -> None:
-        unknown = [entry for entry in entries if entry.type not in self._job_types]
-        if unknown:
-            await self._queue.park(unknown)
-            entries = [entry for entry in entries if entry.type in self._job_types]
         if not entries:
             return
+        unknown = [entry for entry in entries if entry.type not in self._job_types]
+        known = [entry for entry in entries if entry.type in self._job_types] if unknown else entries
+        if known:
+            await self._claim(known)
+        if unknown:
+            await self._queue.park(unknown)
+
+    async def _claim(self, entries: Sequence[QueueEntry]) -> None:
         claims = await claim_jobs(entries, worker=self.name, log=self._log)
         for claimed in claims.attempts:
             self._start(claimed)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from commands.ports import LogDamaged
+from commands.ports import LogDamaged, Unavailable
 from domain.errors import UnknownEventType
 
 # A listening connection can die in silence, so a runner also polls: quickly after work, then ever more slowly.
@@ -39,18 +39,40 @@ class WakeUps(Protocol):
         """Return at the next wake-up, at once if one came since the last call, at the latest after `timeout` seconds."""
 
 
-class Runner:
-    """Runs one projection until it is stopped. `lag_reason` says why it stands, if it does."""
+class Report(Protocol):
+    """Where a runner tells what a log should hold: an event and its fields."""
 
-    def __init__(self, *, projection: Projection, wake_ups: WakeUps) -> None:
+    def info(self, event: str, **fields: object) -> object: ...
+    def warning(self, event: str, **fields: object) -> object: ...
+
+
+class Runner:
+    """Runs one projection until it is stopped."""
+
+    def __init__(self, *, projection: Projection, wake_ups: WakeUps, report: Report) -> None:
         self._projection = projection
         self._wake_ups = wake_ups
+        self._report = report
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Fold until `stop` is set. Raises LogDamaged for a gap and UnknownEventType for an event of a newer release."""
+        """Fold until `stop` is set; an outage of the database is waited out, with one line when it begins and one at its end.
+
+        Raises LogDamaged for a gap and UnknownEventType for an event of a newer release: a person must look.
+        """
         pause = POLL_FIRST
+        is_available = True
         while not stop.is_set():
-            if await self.step():
+            try:
+                moved = await self.step()
+            except Unavailable as exc:
+                if is_available:
+                    self._report.warning("the log cannot be read, trying again", error=str(exc))
+                is_available = moved = False
+            else:
+                if not is_available:
+                    self._report.info("the log can be read again")
+                is_available = True
+            if moved:
                 pause = POLL_FIRST
                 continue
             await self._wake_ups.wait(pause)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import LiteralString, cast
+from typing import LiteralString
 
 
 @cache
 def load_statement(name: str) -> LiteralString:
     """The text of sql/queries/<name>.sql. Raises FileNotFoundError for a name that is not there."""
-    text = files("sql").joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")
-    return cast("LiteralString", text)  # a file of this package is as trusted as a literal in it
+    # As trusted as a literal: a file of this package.
+    return files("sql").joinpath("queries", f"{name}.sql").read_text(encoding="utf-8")

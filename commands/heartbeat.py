@@ -1,0 +1,97 @@
+"""The heartbeat of a worker: a thread of its own, so that a handler that blocks the event loop is not taken for dead."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from commands.liveness import HeartbeatAnswer, RunningAttempt, WorkerRegistry
+from commands.ports import Unavailable
+
+BEAT_EVERY = 1.0  # seconds
+
+
+class Heartbeat:
+    """Registers a worker and raises its counter once a second, from `start` to `stop`.
+
+    All callables are called from the heartbeat's thread: `running` gives what runs, `hear` gets each answer, `renewed` the
+    new name after the worker was given up, `silent_for` gives the seconds since the event loop was last seen alive, `patience`
+    how long it may be silent; `end_process` is called when it was silent for longer. `new_name` makes a worker's name.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: WorkerRegistry,
+        name: str,
+        new_name: Callable[[], str],
+        running: Callable[[], Sequence[RunningAttempt]],
+        hear: Callable[[HeartbeatAnswer], None],
+        renewed: Callable[[str], None],
+        silent_for: Callable[[], float],
+        patience: Callable[[], float],
+        end_process: Callable[[float], None],
+    ) -> None:
+        self._registry = registry
+        self._name = name
+        self._new_name = new_name
+        self._running = running
+        self._hear = hear
+        self._renewed = renewed
+        self._silent_for = silent_for
+        self._patience = patience
+        self._end_process = end_process
+        self._stop = threading.Event()
+        self._registered = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
+        self.beaten_at = float("-inf")  # of the monotonic clock: when the database last answered
+
+    def start(self) -> None:
+        """Begin; returns at once. See `wait_until_registered`."""
+        self._thread.start()
+
+    def wait_until_registered(self, timeout: float) -> bool:
+        """Whether the worker has its row, after at most `timeout` seconds. Blocks."""
+        return self._registered.wait(timeout)
+
+    def stop(self) -> None:
+        """End the thread and delete the worker's row: after the last closing event, not before. Blocks for a moment."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10.0)
+
+    def _beat_on(self) -> None:
+        due = time.monotonic()
+        is_silent = False
+        while not self._stop.is_set():
+            was_silent, is_silent = is_silent, self._silent_for() > self._patience()
+            # Seen twice, a beat apart: a process that was stopped and continued has an old clock at its first look only.
+            if was_silent and is_silent:
+                self._end_process(self._silent_for())
+            # The watcher counts only what it could watch: an outage of the database makes nobody dead.
+            with suppress(Unavailable):
+                self._beat()
+            # From beat to beat, not from answer to beat; after an outage no beats are made up for.
+            due = max(due + BEAT_EVERY, time.monotonic())
+            self._stop.wait(due - time.monotonic())
+        # A row that cannot be deleted stands still, and is given up in a while; nothing runs under it any more.
+        with suppress(Unavailable):
+            self._registry.deregister(self._name)
+        self._registry.close()
+
+    def _beat(self) -> None:
+        if not self._registered.is_set():
+            self._registry.register(self._name)
+            self.beaten_at = time.monotonic()
+            self._registered.set()
+            return
+        answer = self._registry.beat(self._name, self._running())
+        if answer.alive:
+            self.beaten_at = time.monotonic()
+            self._hear(answer)
+            return
+        self._name = self._new_name()
+        self._registry.register(self._name)
+        self._renewed(self._name)

@@ -1,0 +1,60 @@
+"""What the long-running processes have in common: a stop by signal, and a schema to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from adapters.postgres.migrate import wait_for_schema
+from domain.job import TRANSITIONS
+from entrypoints.settings import InvalidSetting, Settings
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set. What a stop means is the process's own business."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def unless_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Do `work`, but end it when `stop` is set. Raises what it raises."""
+    task = asyncio.create_task(work)
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        for running in (task, stopped):
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+
+async def wait_until_ready(settings: Settings, stop: asyncio.Event) -> None:
+    """Return when the database's schema fits this release, or at `stop`. Raises InvalidSetting, SchemaMismatch."""
+    if not settings.database_url:
+        raise InvalidSetting(
+            "DATABASE_URL", "", "must be set for this command (`jobledger up` starts a PostgreSQL of its own)"
+        )
+    await unless_stopped(wait_for_schema(settings.database_url, TRANSITIONS), stop)
+
+
+def unique_name() -> str:
+    """A name for this process that no other one has had: host, process id, and something random."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -1,0 +1,29 @@
+"""The process `jobledger projector`: keeps the read table `jobs` at the head of the log."""
+
+from __future__ import annotations
+
+import structlog
+
+from adapters.postgres.jobs_projection import PostgresJobsProjection
+from adapters.postgres.wake_ups import AppendListener
+from entrypoints.process import stop_on_signals, wait_until_ready
+from entrypoints.settings import Settings
+from projections.runner import Runner
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Fold until SIGTERM or SIGINT. Raises LogDamaged and UnknownEventType: both need a person."""
+    with stop_on_signals() as stop:
+        await wait_until_ready(settings, stop)
+        if stop.is_set():
+            return
+        projection = PostgresJobsProjection(settings.database_url)
+        try:
+            async with AppendListener(settings.database_url, application="jobledger projector") as wake_ups:
+                _log.info("projector ready")
+                await Runner(projection=projection, wake_ups=wake_ups, report=_log).run(stop)
+        finally:
+            await projection.aclose()
+        _log.info("projector stopped")
