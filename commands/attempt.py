@@ -18,13 +18,13 @@ _logger = getLogger("jobledger.job")
 _MAX_NOTE = 200  # characters of a progress note: it is shown on one line
 
 
-class Succeeded(Struct, frozen=True):
+class Succeeded(Struct, frozen=True, tag=True):
     """The code returned. `result`: valid JSON, within the size limit."""
 
     result: bytes
 
 
-class Errored(Struct, frozen=True):
+class Errored(Struct, frozen=True, tag=True):
     """The code raised, died, or returned what cannot be kept. `error`: a JSON string without NUL or lone surrogates.
 
     `permanent`: no further attempt can help. `retry_after`: the seconds that the code asked to wait, 0 to 30 days.
@@ -35,7 +35,7 @@ class Errored(Struct, frozen=True):
     retry_after: float | None = None
 
 
-class Stopped(Struct, frozen=True):
+class Stopped(Struct, frozen=True, tag=True):
     """The code ended without success because it was told to stop. `error`: how it ended, as in Errored."""
 
     error: bytes
@@ -56,7 +56,8 @@ class AttemptRunner(Protocol):
         ended after a grace is killed. A second cancellation gives up waiting (CancelledError): a thread then runs on.
 
         `isolated`: in a process of its own, wherever the type usually runs. Raises UnknownJobType; CancelledError also
-        when the task was cancelled without `context.stop()`.
+        when the task was cancelled without `context.stop()`, once the code has ended. (A task that is cancelled before its
+        first step never calls this at all, and is cancelled: nothing ran.)
         """
 
 

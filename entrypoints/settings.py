@@ -64,6 +64,8 @@ class Settings(Struct, frozen=True, rename="upper", kw_only=True):
     retry_base_seconds: Seconds = 1.0
     retry_max_seconds: Seconds = 3600.0
     shutdown_grace_seconds: Seconds = 30.0
+    result_max_bytes: Count = 1024 * 1024  # of one job's result as JSON; a larger one is not kept, and the job fails
+    process_kill_seconds: Seconds = 5.0  # what a job's own process has to end after it was told to; then it is killed
     liveness_seconds: Seconds = 15.0  # a worker whose heartbeat stands still for so long is given up
 
     # HTTP
@@ -92,6 +94,15 @@ def read_settings(environ: Mapping[str, str] | None = None, *, dotenv: Path | No
         except msgspec.ValidationError as exc:
             raise InvalidSetting(field.encode_name, text, str(exc)) from exc
     return msgspec.convert(values, Settings, dec_hook=_decode_path)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """This process's environment with `settings` written into it: a child that reads it has the very same settings."""
+    environ = dict(os.environ)
+    for field in msgspec.structs.fields(Settings):
+        value = getattr(settings, field.name)
+        environ[field.encode_name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return environ
 
 
 def _decode_path(wanted: type, value: object) -> object:

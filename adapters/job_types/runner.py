@@ -1,0 +1,84 @@
+"""Runs attempts where their job types want it: in the event loop, in a thread, or in a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import Any
+
+from adapters.job_types.attempt_messages import Start
+from adapters.job_types.code import prepare, run_async, run_plain
+from adapters.job_types.own_process import run_in_own_process
+from commands.attempt import AttemptContext, Outcome
+from domain.errors import UnknownJobType
+from domain.job_type import JobType
+
+
+class JobTypeRunner:
+    """The AttemptRunner of a worker. Starts no task, timer or thread for code that runs in the loop."""
+
+    def __init__(
+        self,
+        job_types: Mapping[str, JobType],
+        *,
+        threads: Executor,
+        settings: Mapping[str, Any],
+        result_max_bytes: int,
+        kill_after: float,
+    ) -> None:
+        """`threads` must have a thread for each attempt that may run at once: each process has one that waits for it.
+
+        `settings` are what `load_job_types` was given; a process of its own loads its job type anew. `kill_after`: seconds
+        that such a process has after it was told to stop. Raises UnusableJobType.
+        """
+        self._codes = {name: prepare(job_type) for name, job_type in job_types.items()}
+        self._threads = threads
+        self._settings = dict(settings)
+        self._result_max_bytes = result_max_bytes
+        self._kill_after = kill_after
+
+    async def run(self, job_type: str, payload: bytes, context: AttemptContext, *, isolated: bool = False) -> Outcome:
+        """See AttemptRunner.run."""
+        code = self._codes.get(job_type)
+        if code is None:
+            raise UnknownJobType(job_type, sorted(self._codes))
+        if isolated or code.runs_in == "process":
+            start = self._start(job_type, payload, context)
+            return await self._in_thread(
+                lambda: run_in_own_process(start, context, kill_after=self._kill_after), context
+            )
+        if code.runs_in == "thread":
+            return await self._in_thread(
+                lambda: run_plain(code, payload, context, result_max_bytes=self._result_max_bytes), context
+            )
+        return await run_async(code, payload, context, result_max_bytes=self._result_max_bytes)
+
+    async def _in_thread(self, call: Callable[[], Outcome], context: AttemptContext) -> Outcome:
+        waiting = asyncio.wrap_future(self._threads.submit(call))
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            told = context.should_stop
+            context.stop()
+            # The thread cannot be interrupted; until its code has ended the attempt is not over. A second cancellation
+            # comes out of here, and the thread runs on.
+            outcome = await asyncio.shield(waiting)
+            if told:
+                return outcome
+            raise
+
+    def _start(self, job_type: str, payload: bytes, context: AttemptContext) -> Start:
+        return Start(
+            job_type=job_type,
+            payload=payload,
+            job_id=context.job_id,
+            attempt=context.attempt,
+            created_at=context.created_at,
+            settings=self._settings,
+            result_max_bytes=self._result_max_bytes,
+            log_level=logging.getLogger("jobledger.job").getEffectiveLevel(),
+            import_path=list(sys.path),
+        )
