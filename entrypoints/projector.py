@@ -7,6 +7,7 @@ import structlog
 from adapters.postgres.jobs_projection import PostgresJobsProjection
 from adapters.postgres.wake_ups import AppendListener
 from entrypoints.process import stop_on_signals, wait_until_ready
+from entrypoints.repeating import repeat
 from entrypoints.settings import Settings
 from projections.runner import Runner
 
@@ -23,7 +24,8 @@ async def run(settings: Settings) -> None:
         try:
             async with AppendListener(settings.database_url, application="jobledger projector") as wake_ups:
                 _log.info("projector ready")
-                await Runner(projection=projection, wake_ups=wake_ups, report=_log).run(stop)
+                runner = Runner(projection=projection)
+                await repeat(runner.step, what="fold the log", stop=stop, wait=wake_ups.wait)
         finally:
             await projection.aclose()
         _log.info("projector stopped")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Protocol
 
 from msgspec import Struct
 
-from commands.ports import LogDamaged, Unavailable
+from commands.ports import LogDamaged
 from domain.errors import UnknownEventType
 
 # A listening connection can die in silence, so a runner also polls: quickly after work, then ever more slowly.
@@ -32,54 +31,26 @@ class Projection(Protocol):
         """Fold the next page; None while another process holds the checkpoint. Raises Unavailable."""
 
 
-class WakeUps(Protocol):
-    """Tells that something may have been appended."""
-
-    async def wait(self, timeout: float) -> None:
-        """Return at the next wake-up, at once if one came since the last call, at the latest after `timeout` seconds."""
-
-
-class Report(Protocol):
-    """Where a runner tells what a log should hold: an event and its fields."""
-
-    def info(self, event: str, **fields: object) -> object: ...
-    def warning(self, event: str, **fields: object) -> object: ...
-
-
 class Runner:
-    """Runs one projection until it is stopped."""
+    """Takes one projection along the log, step by step."""
 
-    def __init__(self, *, projection: Projection, wake_ups: WakeUps, report: Report) -> None:
+    def __init__(self, *, projection: Projection) -> None:
         self._projection = projection
-        self._wake_ups = wake_ups
-        self._report = report
+        self._pause = POLL_FIRST
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Fold until `stop` is set; an outage of the database is waited out, with one line when it begins and one at its end.
+    async def step(self) -> float:
+        """Fold one page; answers the seconds to wait for a wake-up before the next step.
 
-        Raises LogDamaged for a gap and UnknownEventType for an event of a newer release: a person must look.
+        Raises Unavailable; LogDamaged for a gap and UnknownEventType for an event of a newer release: a person must look.
         """
-        pause = POLL_FIRST
-        is_available = True
-        while not stop.is_set():
-            try:
-                moved = await self.step()
-            except Unavailable as exc:
-                if is_available:
-                    self._report.warning("the log cannot be read, trying again", error=str(exc))
-                is_available = moved = False
-            else:
-                if not is_available:
-                    self._report.info("the log can be read again")
-                is_available = True
-            if moved:
-                pause = POLL_FIRST
-                continue
-            await self._wake_ups.wait(pause)
-            pause = min(pause * 2, POLL_MOST)
+        if await self._fold():
+            self._pause = POLL_FIRST
+            return 0.0
+        pause = self._pause
+        self._pause = min(pause * 2, POLL_MOST)
+        return pause
 
-    async def step(self) -> bool:
-        """Fold one page; whether there was one. Raises as `run` does, and Unavailable."""
+    async def _fold(self) -> bool:
         page = await self._projection.fold_page()
         if page is None:
             return False

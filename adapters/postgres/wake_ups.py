@@ -67,7 +67,7 @@ class AppendNotifier:
 
 
 class AppendListener:
-    """Implements projections.runner.WakeUps by LISTEN on a direct connection. An async context manager."""
+    """Hears the NOTIFYs of all processes, by LISTEN on a direct connection. An async context manager."""
 
     def __init__(self, database_url: str, *, application: str) -> None:
         self._database_url = database_url
@@ -89,7 +89,7 @@ class AppendListener:
         self._woken.set()
 
     async def wait(self, timeout: float) -> None:
-        """See WakeUps.wait."""
+        """Return at the next wake-up, at once if one came since the last call, at the latest after `timeout` seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._woken.wait()

@@ -1,0 +1,175 @@
+"""The process `jobledger dispatcher`: relays the log to the queue, wakes what is due, closes what dead workers left.
+
+The loops are independent: while Redis is away, jobs are woken and lost attempts closed all the same. One dispatcher leads, by
+a lease; the others stand by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, suppress
+
+import structlog
+from redis.asyncio import Redis
+
+from adapters.postgres.dispatch import PostgresDispatch
+from adapters.postgres.queue_feed import PostgresQueueFeed
+from adapters.postgres.wake_ups import AppendListener
+from adapters.redis.connecting import check_server, connect
+from adapters.redis.relay_queue import RedisRelayQueue
+from commands.ports import EventLog, Unavailable
+from commands.relay_events import Relay
+from commands.wake_due import WakeDue
+from commands.watch_workers import WatchWorkers
+from domain.errors import JobledgerError
+from entrypoints import wiring
+from entrypoints.process import stop_on_signals, unique_name, wait_until_ready
+from entrypoints.repeating import repeat
+from entrypoints.settings import InvalidSetting, Settings
+
+_log = structlog.get_logger(__name__)
+
+LEASE_EVERY = 1.0  # seconds
+RELAY_POLL = 0.25  # seconds: how late an event is relayed whose wake-up was lost; also finds a queue that was emptied
+STAND_BY = 0.2  # seconds between two looks at whether this dispatcher leads
+WATCH_EVERY = 1.0  # seconds
+FORGET_EVERY = 60.0  # seconds between two looks for consumers of workers that are gone
+KEYS_EVERY = 600.0  # seconds between two sweeps of old idempotency keys
+STUCK_PAUSE = 5.0  # seconds before the relay looks again at what only a person can mend
+
+
+async def run(settings: Settings) -> None:
+    """Dispatch until SIGTERM or SIGINT. Raises InvalidSetting, SchemaMismatch, UnsuitableServer."""
+    if not settings.redis_url:
+        raise InvalidSetting(
+            "REDIS_URL", "", "must be set for this command (`jobledger up` starts a Valkey of its own)"
+        )
+    with stop_on_signals() as stop:
+        await wait_until_ready(settings, stop)
+        if stop.is_set():
+            return
+        async with AsyncExitStack() as opened:
+            redis = await opened.enter_async_context(connect(settings.redis_url, name="jobledger-dispatcher"))
+            feed = await opened.enter_async_context(aclosing(PostgresQueueFeed(settings.database_url)))
+            dispatcher = Dispatcher(
+                settings,
+                name=unique_name(),
+                redis=redis,
+                feed=feed,
+                pool=await opened.enter_async_context(wiring.pool(settings, application="dispatcher", size=4)),
+                log=await opened.enter_async_context(wiring.event_log(settings, application="dispatcher")),
+                wake_ups=await opened.enter_async_context(
+                    AppendListener(settings.database_url, application="jobledger dispatcher")
+                ),
+            )
+            _log.info("dispatcher ready")
+            await dispatcher.run(stop)
+        _log.info("dispatcher stopped")
+
+
+class Dispatcher:
+    """The loops of one dispatcher, and what they know of each other: whether it leads, and how Redis is."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        name: str,
+        redis: Redis,
+        feed: PostgresQueueFeed,
+        pool: wiring.Pool,
+        log: EventLog,
+        wake_ups: AppendListener,
+    ) -> None:
+        policy = wiring.retry_policy(settings)
+        self._idempotency_key_hours = settings.idempotency_key_hours
+        self._name = name
+        self._redis = redis
+        self._database = PostgresDispatch(pool, holder=name)
+        self._queue = RedisRelayQueue(redis)
+        self._relay = Relay(queue=self._queue, feed=feed)
+        self._wake_due = WakeDue(waiting=self._database, log=log, actor=name)
+        self._watch_workers = WatchWorkers(
+            table=self._database,
+            log=log,
+            policy=policy,
+            actor=name,
+            liveness=settings.liveness_seconds,
+            now=time.monotonic,
+        )
+        self._wake_ups = wake_ups
+        self._leads = False
+        self._server_checked = False
+        self._redis_state = "unknown"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run all loops until `stop` is set, then let another dispatcher lead at once. An error of one loop ends all."""
+        loops: list[tuple[str, Callable[[], Awaitable[float]], Callable[[float], Awaitable[None]] | None]] = [
+            ("hold the lease", self._hold_lease, None),
+            ("relay the log to the queue", self._if_leading(self._relay_page), self._wake_ups.wait),
+            ("wake due jobs", self._if_leading(self._wake_due.step), None),
+            ("watch the workers", self._if_leading(self._watch), None),
+            ("forget old consumers", self._if_leading(self._forget_consumers), None),
+            ("sweep idempotency keys", self._if_leading(self._sweep_keys), None),
+        ]
+        async with asyncio.TaskGroup() as group:
+            for what, step, wait in loops:
+                group.create_task(repeat(step, what=what, stop=stop, wait=wait), name=what)
+        with suppress(Unavailable):
+            await self._database.give_up()
+
+    def _if_leading(self, step: Callable[[], Awaitable[float]]) -> Callable[[], Awaitable[float]]:
+        async def stand_by_or_step() -> float:
+            return await step() if self._leads else STAND_BY
+
+        return stand_by_or_step
+
+    async def _hold_lease(self) -> float:
+        led = self._leads
+        try:
+            self._leads = await self._database.hold(
+                relayed_position=self._relay.relayed_position or 0, redis_state=self._redis_state
+            )
+        except Unavailable:
+            self._leads = False
+            raise
+        if self._leads and not led:
+            _log.info("leading", dispatcher=self._name)
+        elif led and not self._leads:
+            _log.warning("another dispatcher leads", dispatcher=self._name)
+        return LEASE_EVERY
+
+    async def _relay_page(self) -> float:
+        try:
+            if not self._server_checked:
+                await check_server(self._redis)
+                self._server_checked = True
+            has_more = await self._relay.step()
+        except Unavailable as exc:
+            self._redis_state = str(exc)
+            raise
+        except JobledgerError as exc:
+            # Only a person can mend it, and then this goes on by itself; the other loops do not wait for that.
+            self._redis_state = str(exc)
+            _log.error("the relay stands", error=str(exc), code=exc.code)
+            return STUCK_PAUSE
+        self._redis_state = "ok"
+        return 0.0 if has_more else RELAY_POLL
+
+    async def _watch(self) -> float:
+        removed, closed = await self._watch_workers.step()
+        for worker in removed:
+            _log.warning("worker given up: its heartbeat stood still", worker=worker)
+        for job in closed:
+            _log.warning("attempt lost", job_id=job.id, attempt=job.attempts, worker=job.worker)
+        return WATCH_EVERY
+
+    async def _forget_consumers(self) -> float:
+        await self._queue.forget(alive=list(await self._database.counters()))
+        return FORGET_EVERY
+
+    async def _sweep_keys(self) -> float:
+        await self._database.sweep(older_than_hours=self._idempotency_key_hours)
+        return KEYS_EVERY

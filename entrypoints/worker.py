@@ -1,0 +1,133 @@
+"""The process `jobledger worker`: claims and runs jobs. Any number may run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+import structlog
+
+from adapters.postgres.job_reader import PostgresJobReader
+from adapters.postgres.worker_registry import PostgresWorkerRegistry
+from adapters.redis.claim_queue import RedisClaimQueue
+from commands.heartbeat import Heartbeat
+from commands.queue_ports import ClaimQueue
+from commands.worker import Worker
+from entrypoints import wiring
+from entrypoints.process import stop_on_signals, unique_name, wait_until_ready
+from entrypoints.settings import InvalidSetting, Settings
+
+_log = structlog.get_logger(__name__)
+
+# Seconds that the event loop may be silent beyond the longest time-out running: a handler that blocks it may end by itself.
+SILENCE_GRACE = 30.0
+EXIT_SILENT = 70  # EX_SOFTWARE of sysexits.h: the watchdog ended the process
+
+
+async def run(settings: Settings) -> None:
+    """Run jobs until SIGTERM or SIGINT; then what runs has SHUTDOWN_GRACE_SECONDS to end or to be released.
+
+    Raises InvalidSetting, UnusableJobType, SchemaMismatch. Ends the process where a handler's thread does not end.
+    """
+    if not settings.redis_url:
+        raise InvalidSetting(
+            "REDIS_URL", "", "must be set for this command (`jobledger up` starts a Valkey of its own)"
+        )
+    types = wiring.job_types(settings)
+    with stop_on_signals() as stop:
+        await wait_until_ready(settings, stop)
+        if stop.is_set():
+            return
+        async with AsyncExitStack() as opened:
+            threads = ThreadPoolExecutor(settings.worker_concurrency, thread_name_prefix="attempt")
+            queues: list[RedisClaimQueue] = []
+
+            def queue_of(name: str) -> ClaimQueue:
+                queues.append(wiring.claim_queue(settings, types, name))
+                return queues[-1]
+
+            log = await opened.enter_async_context(wiring.event_log(settings, application="worker"))
+            pool = await opened.enter_async_context(wiring.pool(settings, application="worker", size=2))
+            worker = Worker(
+                unique_name(),
+                queue_of=queue_of,
+                log=log,
+                jobs=PostgresJobReader(pool),
+                job_types=types,
+                runner=wiring.job_type_runner(settings, types, threads=threads),
+                slots=settings.worker_concurrency,
+                default_timeout=settings.job_timeout_seconds,
+                policy=wiring.retry_policy(settings),
+                report=_log,
+            )
+            heartbeat = _heartbeat(settings, worker)
+            heartbeat.start()
+            _log.info("worker starting", worker=worker.name, types=sorted(types), slots=settings.worker_concurrency)
+            await _run_until(stop, worker, heartbeat)
+            _log.info("worker stopping", running=len(worker.running))
+            all_ended = await worker.finish(grace=settings.shutdown_grace_seconds)
+            # Every closing event is in the log: only now may the worker's row go.
+            await asyncio.to_thread(heartbeat.stop)
+            for queue in queues:
+                await queue.aclose()
+            threads.shutdown(wait=False)
+        _log.info("worker stopped")
+        if not all_ended:
+            _log.warning(
+                "threads still run: their attempts stay open, and are closed as lost", jobs=len(worker.running)
+            )
+            # The interpreter would wait for these threads for ever.
+            os._exit(0)
+
+
+async def _run_until(stop: asyncio.Event, worker: Worker, heartbeat: Heartbeat) -> None:
+    """Let the worker run from its registration until `stop`; an error of its own ends this too."""
+    stopped = asyncio.create_task(stop.wait())
+    registered = asyncio.create_task(asyncio.to_thread(_wait_for, heartbeat, stop))
+    await asyncio.wait([stopped, registered], return_when=asyncio.FIRST_COMPLETED)
+    if stop.is_set():
+        worker.stop()
+    running = asyncio.create_task(worker.run())
+    _log.info("worker ready")
+    await asyncio.wait([stopped, running], return_when=asyncio.FIRST_COMPLETED)
+    worker.stop()
+    stopped.cancel()
+    await running
+
+
+def _wait_for(heartbeat: Heartbeat, stop: asyncio.Event) -> None:
+    while not heartbeat.wait_until_registered(0.1) and not stop.is_set():
+        pass
+
+
+def _heartbeat(settings: Settings, worker: Worker) -> Heartbeat:
+    loop = asyncio.get_running_loop()
+
+    def in_loop(call: Callable[[Any], None]) -> Callable[[Any], None]:
+        def hand_over(given: object) -> None:
+            with suppress(RuntimeError):  # the loop was closed meanwhile: nobody is left to hear it
+                loop.call_soon_threadsafe(call, given)
+
+        return hand_over
+
+    return Heartbeat(
+        registry=PostgresWorkerRegistry(settings.database_url),
+        name=worker.name,
+        new_name=unique_name,
+        running=worker.running.snapshot,
+        hear=in_loop(worker.hear),
+        renewed=in_loop(worker.begin_anew),
+        silent_for=lambda: time.monotonic() - worker.running.ticked_at,
+        patience=lambda: max(worker.running.longest_timeout, settings.job_timeout_seconds) + SILENCE_GRACE,
+        end_process=_end_silent_process,
+    )
+
+
+def _end_silent_process(seconds: float) -> None:
+    _log.error("the event loop is blocked by a handler: ending this process", silent_seconds=round(seconds, 1))
+    os._exit(EXIT_SILENT)
