@@ -125,7 +125,7 @@ def _running(server: _ServerT, home: Path) -> Iterator[_ServerT]:
             time.sleep(0.02)
         yield server
     finally:
-        process.send_signal(program.stop)
+        process.send_signal(program.stops[0])
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:

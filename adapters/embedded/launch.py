@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -23,13 +24,15 @@ _CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
 
 def main(argv: list[str]) -> None:
     """Do what the module's docstring says; returns only by an OSError."""
-    signal, parent, user, capability, *command = argv
+    orphaned, parent, user, capability, *command = argv
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background jobs ignore some of them
+        signal.signal(number, signal.SIG_DFL)
     if user != "-":
         uid, gid = (int(number) for number in user.split(":"))
         _become(uid, gid, None if capability == "-" else int(capability))
     if sys.platform == "linux":
         # After the change of user, which clears it.
-        _check(_libc().prctl(_PR_SET_PDEATHSIG, int(signal), 0, 0, 0))
+        _check(_libc().prctl(_PR_SET_PDEATHSIG, int(orphaned), 0, 0, 0))
         if os.getppid() != int(parent):  # it died before the kernel knew that we care
             sys.exit(1)
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted

@@ -6,26 +6,28 @@ the path of a socket may have 107 bytes only, which a checkout deep in somebody'
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 from msgspec import Struct
 
+from adapters.embedded.leftover import end_leftover
 from adapters.embedded.other_user import run_as_for
-from adapters.embedded.program import CannotStart, Program
+from adapters.embedded.program import CannotStart, Line, Program
 
 _USER = "jobledger"
 _CLUSTER = "postgres"  # the data directory's name below DATA_DIR
-_STOP_SECONDS = 30.0  # for a server that a dead supervisor left behind; a fast shutdown takes well below one
+# "fast" (ends sessions, keeps all that was committed), then "immediate" (the same, but the next start replays the log).
+_STOPS = (signal.SIGINT, signal.SIGQUIT)
+_SEVERITY = re.compile(r"(DEBUG\d?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC): +(.*)")
 
 
 class PostgresServer(Struct, frozen=True):
@@ -42,6 +44,16 @@ class PostgresServer(Struct, frozen=True):
         except psycopg.OperationalError:
             return False
         return True
+
+    def read_line(self, line: str) -> Line:
+        """Judge one line of its standard error. Its ERROR is a statement that was refused: the server itself is well."""
+        match = _SEVERITY.match(line)
+        if match is None:
+            return Line("debug", line)
+        severity, text = match.groups()
+        if severity in {"FATAL", "PANIC"}:
+            return Line("error", text)
+        return Line("warning" if severity in {"WARNING", "ERROR"} else "debug", text)
 
 
 def prepare_postgres(data_dir: Path, *, port: int, durable: bool = True) -> PostgresServer:
@@ -62,7 +74,7 @@ def prepare_postgres(data_dir: Path, *, port: int, durable: bool = True) -> Post
             argv=argv,
             environ=environ,
             cwd=cwd,
-            stop=signal.SIGINT,  # "fast": ends sessions, keeps all that was committed
+            stops=_STOPS,
             orphaned=signal.SIGINT,
             run_as=run_as,
         )
@@ -71,7 +83,7 @@ def prepare_postgres(data_dir: Path, *, port: int, durable: bool = True) -> Post
     if not cluster.exists():
         _make_cluster(program, binaries, cluster, password_file, durable=durable)
     _check_version(binaries, cluster)
-    _end_leftover(cluster)
+    end_leftover(cluster / "postmaster.pid", cluster, stops=_STOPS)
     try:
         password = password_file.read_text().strip()
     except OSError as exc:
@@ -81,6 +93,9 @@ def prepare_postgres(data_dir: Path, *, port: int, durable: bool = True) -> Post
         "port": str(port),
         "unix_socket_directories": "",
         "max_connections": "200",
+        # Nothing of a job's contents must come into the log: no DETAIL with the row that failed, no statements.
+        "log_error_verbosity": "terse",
+        "log_min_error_statement": "panic",
         "log_line_prefix": "",
         "log_timezone": "UTC",
         "timezone": "UTC",
@@ -109,41 +124,29 @@ def _make_cluster(
 ) -> None:
     # Made beside its final name and renamed: an initdb that was cut off leaves nothing that looks like data.
     draft = cluster.with_name(f"{_CLUSTER}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(mode=0o700)
-    password = secrets.token_hex(16)
-    (draft / "password").write_text(password + "\n")
-    command = program(
+    data, draft_password = draft / "data", draft / "password"
+    sync = () if durable else ("--no-sync",)
+    make = program(
         "initdb",
-        *(str(binaries / "initdb"), "-D", str(draft / "data"), "-U", _USER, "--pwfile", str(draft / "password")),
-        *(
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
-        ),
-        *(() if durable else ("--no-sync",)),
-        *("--set", "password_encryption=scram-sha-256"),
+        *(str(binaries / "initdb"), "-D", str(data), "-U", _USER, "--pwfile", str(draft_password), *sync),
+        *("--auth=scram-sha-256", "--encoding=UTF8"),
+        *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
     )
-    if command.run_as is not None:
-        for path in (draft, draft / "password"):
-            os.chown(path, command.run_as.uid, command.run_as.gid)
     create_database = program(
-        "postgres",
-        str(binaries / "postgres"),
-        "--single",
-        "-D",
-        str(draft / "data"),
-        *(() if durable else ("-F",)),
-        "template1",
+        "postgres", str(binaries / "postgres"), "--single", "-D", str(data), *(() if durable else ("-F",)), "template1"
     )
     try:
-        _run(command, stdin="")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
+        draft_password.write_text(secrets.token_hex(16) + "\n")
+        if make.run_as is not None:
+            for path in (draft, draft_password):
+                os.chown(path, make.run_as.uid, make.run_as.gid)
+        _run(make, stdin="")
         _run(create_database, stdin=f"create database {_USER}\n")
         password_file.touch(mode=0o600)
-        password_file.write_text(password + "\n")
-        (draft / "data").rename(cluster)
+        password_file.write_text(draft_password.read_text())
+        data.rename(cluster)
     except OSError as exc:
         raise CannotStart(f"PostgreSQL's data directory {cluster} cannot be made: {exc}") from exc
     finally:
@@ -180,35 +183,3 @@ def _check_version(binaries: Path, cluster: Path) -> None:
             f"{cluster} was made by PostgreSQL {found}, but {wanted} is installed: move the data with pg_dump and pg_restore,"
             " or choose another DATA_DIR"
         )
-
-
-def _end_leftover(cluster: Path) -> None:
-    """Stop a server that still runs on this directory; forget a lock file whose process id is somebody else's by now."""
-    lock = cluster / "postmaster.pid"
-    try:
-        pid = int(lock.read_text().splitlines()[0])
-    except (OSError, ValueError, IndexError):
-        return
-    if not _runs_on(pid, cluster):
-        if Path("/proc/self").exists():  # elsewhere we cannot know, and PostgreSQL itself decides
-            lock.unlink(missing_ok=True)
-        return
-    for stop in (signal.SIGINT, signal.SIGQUIT):  # fast, then at once
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, stop)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while _runs_on(pid, cluster):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
-        else:
-            return
-    raise CannotStart(f"another PostgreSQL (process {pid}) runs on {cluster} and does not stop")
-
-
-def _runs_on(pid: int, cluster: Path) -> bool:
-    # PostgreSQL's working directory is its data directory.
-    try:
-        return Path(f"/proc/{pid}/cwd").resolve(strict=True) == cluster
-    except OSError:
-        return False

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from msgspec import Struct
 
@@ -29,6 +30,13 @@ class RunAs(Struct, frozen=True):
     capability: int | None = None
 
 
+class Line(Struct, frozen=True):
+    """What a server wrote into its own log, without its decoration."""
+
+    level: Literal["debug", "warning", "error"]
+    text: str
+
+
 class Program(Struct, frozen=True, kw_only=True):
     """One program. `environ` is all that it gets of the environment; `orphaned` is the signal it gets if its parent dies."""
 
@@ -36,7 +44,7 @@ class Program(Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     environ: Mapping[str, str]
     cwd: Path
-    stop: signal.Signals = signal.SIGTERM
+    stops: tuple[signal.Signals, ...] = (signal.SIGTERM,)  # in turn, each with its time; at the end it is killed
     orphaned: signal.Signals = signal.SIGKILL
     run_as: RunAs | None = None
 

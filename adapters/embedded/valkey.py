@@ -6,6 +6,7 @@ It listens on the loopback address only and asks for a random password: a shared
 from __future__ import annotations
 
 import importlib.util
+import re
 import secrets
 import signal
 import socket
@@ -13,10 +14,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from adapters.embedded.program import CannotStart, Program
+from adapters.embedded.leftover import end_leftover
+from adapters.embedded.program import CannotStart, Line, Program
 
 _HOME = "valkey"  # the data directory's name below DATA_DIR
 _CONFIG = "valkey.conf"
+_PID_FILE = "valkey.pid"
+_LINE = re.compile(r"\d+:[A-Z] .*? ([-.*#]) (.*)")
 
 
 class ValkeyServer(Struct, frozen=True):
@@ -42,6 +46,13 @@ class ValkeyServer(Struct, frozen=True):
             return False
         return said == b"+OK\r\n+PONG\r\n"
 
+    def read_line(self, line: str) -> Line:
+        """Judge one line of its standard output, such as `812:M 27 Jan 2026 10:30:00.000 # text`."""
+        match = _LINE.match(line)
+        if match is None:
+            return Line("debug", line)
+        return Line("warning" if match[1] == "#" else "debug", match[2])
+
 
 def prepare_valkey(data_dir: Path, *, port: int, durable: bool = True) -> ValkeyServer:
     """Make `data_dir`/valkey unless it is there, and say how to start the server. Raises CannotStart.
@@ -51,6 +62,7 @@ def prepare_valkey(data_dir: Path, *, port: int, durable: bool = True) -> Valkey
     """
     binary = _binary()
     home = data_dir.resolve() / _HOME
+    end_leftover(home / _PID_FILE, home, stops=(signal.SIGTERM, signal.SIGKILL))
     password_file = data_dir / "valkey-password"
     try:
         home.mkdir(mode=0o700, exist_ok=True)
@@ -62,7 +74,7 @@ def prepare_valkey(data_dir: Path, *, port: int, durable: bool = True) -> Valkey
         config.touch(mode=0o600)
         # A file, since arguments can be seen by everybody; paths in it are relative to the directory it is started in.
         config.write_text(
-            f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndaemonize no\n"
+            f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndaemonize no\npidfile {_PID_FILE}\n"
             "maxmemory-policy noeviction\nloglevel notice\nset-proc-title no\n"
             + ("appendonly yes\nappendfsync everysec\n" if durable else "appendonly no\n")
             + 'save ""\n'

@@ -1,0 +1,56 @@
+"""What `jobledger up` says once it is up: where things are, and what to try first."""
+
+from __future__ import annotations
+
+import os
+from typing import TextIO
+
+import structlog
+
+from entrypoints.logs import is_console
+from entrypoints.settings import Settings
+
+_EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not listened on
+
+log = structlog.get_logger()
+
+
+def say_where_things_are(settings: Settings, *, catches_mail: bool, output: TextIO) -> None:
+    """Print it for people, or log it as one line for machines; by the same rule as the format of all log lines."""
+    host = "127.0.0.1" if settings.api_host in _EVERYWHERE else settings.api_host
+    api = f"http://[{host}]:{settings.api_port}" if ":" in host else f"http://{host}:{settings.api_port}"
+    mail = f"http://127.0.0.1:{settings.mail_ui_port}" if catches_mail else f"sent by {settings.mail_host}"
+    places = {
+        "api": api,
+        "openapi": f"{api}/schema",
+        "mail": mail,
+        "exports": str(settings.output_dir),
+        "data": str(settings.data_dir),
+    }
+    first = (
+        f"curl -i {api}/jobs -H 'content-type: application/json' "
+        """-d '{"type": "CSV_EXPORT", "payload": {"data": [{"id": 1, "name": "Ada"}]}}'"""
+    )
+    if not is_console(settings, output):
+        log.info("up", **places, try_first=first)
+        return
+    colours = output.isatty() and not os.environ.get("NO_COLOR")
+    bold, reset = ("\x1b[1m", "\x1b[0m") if colours else ("", "")
+    labels = {"api": "API", "openapi": "OpenAPI page", "mail": "Mail", "exports": "Exports", "data": "Data"}
+    lines = [f"  {labels[key]:<14}{place}" for key, place in places.items()]
+    text = "\n".join(
+        [
+            "",
+            f"  {bold}Jobledger is up.{reset}",
+            "",
+            *lines,
+            "",
+            "  Try first:",
+            f"    {first}",
+            "",
+            "  Ctrl-C stops it.",
+            "",
+        ]
+    )
+    output.write(text + "\n")
+    output.flush()
