@@ -71,6 +71,7 @@ class Settings(Struct, frozen=True, rename="upper", kw_only=True):
     # HTTP
     max_body_bytes: Count = 1024 * 1024
     idempotency_key_hours: Seconds = 24.0
+    ready_max_lag_seconds: Seconds = 30.0  # how far the read side may be behind the log before /readyz turns red
 
     # Logs
     log_level: Literal["debug", "info", "warning", "error"] = "info"

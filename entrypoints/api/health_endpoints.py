@@ -1,0 +1,108 @@
+"""The endpoints for those who watch over the service: /health, /readyz, /livez.
+
+They judge what `HealthReader` reads. All answers are plain JSON, red ones too, as a state is not an error of the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC
+
+from litestar.types import Receive, Scope
+from msgspec import UNSET
+
+from commands.health import Health, HealthReader
+from commands.ports import Unavailable
+from entrypoints.api.answers import Answer, json_answer
+from entrypoints.api.models import HealthView, Liveness, PartView, Readiness
+
+# Seconds. A stopped PostgreSQL still accepts connections and says nothing; probes usually wait for 5 seconds or more.
+_READ_TIMEOUT = 3.0
+# Seconds. The dispatcher reports Redis at least once a second: what is older says nothing of now.
+_REPORT_MAX_AGE = 10.0
+_NOT_CACHED = ((b"cache-control", b"no-store"),)
+
+
+class HealthEndpoints:
+    """Each method is one endpoint. `max_lag`: seconds by which the read side may be behind before /readyz turns red."""
+
+    def __init__(self, *, health: HealthReader, max_lag: float) -> None:
+        self._health = health
+        self._max_lag = max_lag
+        self._reading: asyncio.Task[Health] | None = None
+
+    async def health(self, scope: Scope, receive: Receive) -> Answer:
+        """GET /health: 200 as long as the API can do its work; parts that are not ok are named."""
+        try:
+            health = await self._read()
+        except Unavailable:
+            return _health_answer({"postgres": PartView("unreachable")}, is_working=False)
+        if not health.schema_fits:
+            return _health_answer({"postgres": PartView("schema does not fit")}, is_working=False)
+        return _health_answer(self._parts(health), is_working=True)
+
+    async def readiness(self, scope: Scope, receive: Receive) -> Answer:
+        """GET /readyz: 200 if requests should be sent here."""
+        try:
+            health = await self._read()
+        except Unavailable:
+            return _readiness_answer(["PostgreSQL cannot be reached"])
+        if not health.schema_fits:
+            return _readiness_answer(["the schema does not fit this release"])
+        if (health.projection_age or 0.0) > self._max_lag:
+            return _readiness_answer([f"the read side is {health.projection_age:.0f} s behind the log"])
+        return _readiness_answer([])
+
+    async def liveness(self, scope: Scope, receive: Receive) -> Answer:
+        """GET /livez: 200 whenever the process can answer at all; nothing else is looked at."""
+        return json_answer(Liveness("ok"), headers=_NOT_CACHED)
+
+    async def _read(self) -> Health:
+        """One look at a time, shared by all who ask: watchers must not use up the connections of those whom they watch."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._health.read(), name="read health")
+            self._reading.add_done_callback(_take_note_of_failure)
+        reading = self._reading
+        await asyncio.wait({reading}, timeout=_READ_TIMEOUT)  # never cancelled: others may wait for it
+        if not reading.done():
+            raise Unavailable(f"PostgreSQL has been silent for {_READ_TIMEOUT} seconds")
+        return reading.result()
+
+    def _parts(self, health: Health) -> dict[str, PartView]:
+        lag = max(0, health.head - health.projected)
+        lag_seconds = round(max(0.0, health.projection_age or 0.0), 3)
+        reported_at = health.redis_reported_at
+        is_fresh = health.redis_report_age is not None and health.redis_report_age <= _REPORT_MAX_AGE
+        return {
+            "postgres": PartView("ok"),
+            "redis": PartView(
+                health.redis_state if is_fresh else "unknown",
+                detail=UNSET if is_fresh else "no dispatcher has reported lately",
+                reported_at=UNSET
+                if reported_at is None
+                else reported_at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            ),
+            "dispatcher": PartView(
+                "missing" if health.dispatcher is None else "ok",
+                detail=health.dispatcher or "nobody holds the lease",
+                lag=max(0, health.head - health.relayed),
+            ),
+            "projector": PartView("ok" if lag_seconds <= self._max_lag else "behind", lag=lag, lag_seconds=lag_seconds),
+            "workers": PartView("ok" if health.workers else "missing", count=health.workers),
+        }
+
+
+def _health_answer(parts: dict[str, PartView], *, is_working: bool) -> Answer:
+    degraded = [name for name, part in parts.items() if part.status != "ok"]
+    view = HealthView("ok" if is_working else "unavailable", degraded, parts)
+    return json_answer(view, status=200 if is_working else 503, headers=_NOT_CACHED)
+
+
+def _readiness_answer(reasons: list[str]) -> Answer:
+    view = Readiness("not ready" if reasons else "ready", reasons)
+    return json_answer(view, status=503 if reasons else 200, headers=_NOT_CACHED)
+
+
+def _take_note_of_failure(reading: asyncio.Task[Health]) -> None:
+    if not reading.cancelled():
+        reading.exception()  # those who waited have seen it; if nobody did, that is no error either

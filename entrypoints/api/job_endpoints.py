@@ -1,0 +1,151 @@
+"""The endpoints under /jobs: create a job, ask for one, see what happened to it.
+
+The first two make up nearly all of the load. So they take the raw request and give bytes, and nothing is decoded on the way
+that only passes through (payload, result, error).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from urllib.parse import parse_qsl
+
+from litestar.types import Receive, Scope
+from msgspec import UNSET, Raw, UnsetType
+
+from commands.create_job import CreateJob, JobCreator
+from commands.ports import IdempotencyKey, JobReader
+from domain.events import RecordedEvent, encode_data, type_name
+from domain.ids import parse_job_id
+from domain.job import STATUS_AFTER, Job
+from domain.job_type import JobType
+from entrypoints.api.answers import Answer, Header, json_answer
+from entrypoints.api.idempotency import read_idempotency_key
+from entrypoints.api.models import EventView, FieldError, History, JobView
+from entrypoints.api.new_job import read_new_job
+from entrypoints.api.problems import INVALID_QUERY, JOB_NOT_FOUND, Problem
+from entrypoints.api.request_body import read_body, require_json
+
+ANONYMOUS = "anonymous"  # the actor of requests; callers are not told apart
+_NULL = Raw(b"null")
+_REPLAYED: Header = (b"idempotency-replayed", b"true")
+
+
+class JobEndpoints:
+    """Each method is one endpoint: it takes the raw request, and answers or raises what becomes a problem document."""
+
+    def __init__(
+        self, *, creator: JobCreator, jobs: JobReader, job_types: Mapping[str, JobType], max_body_bytes: int
+    ) -> None:
+        self._creator = creator
+        self._jobs = jobs
+        self._job_types = job_types
+        self._max_body_bytes = max_body_bytes
+
+    async def create(self, scope: Scope, receive: Receive) -> Answer:
+        """POST /jobs."""
+        # Of repeated headers the last counts, but for the key, where a repetition is refused below.
+        headers = dict(scope["headers"])
+        require_json(headers)
+        key_text = read_idempotency_key(scope["headers"]) if b"idempotency-key" in headers else None
+        body = await read_body(headers, receive, limit=self._max_body_bytes)
+        new_job = read_new_job(body, self._job_types)
+        created = await self._creator.create(
+            CreateJob(
+                type=new_job.type,
+                priority=new_job.priority,
+                payload=bytes(new_job.payload),
+                actor=ANONYMOUS,
+                key=None if key_text is None else IdempotencyKey(key_text, sha256(body).digest()),
+            )
+        )
+        job_id = created.job_id.encode("ascii")
+        location = (b"location", b"/jobs/" + job_id)
+        return Answer(
+            201,
+            b'{"jobId":"%b"}' % job_id,
+            content_type=b"application/json",
+            headers=(location, _REPLAYED) if created.replayed else (location,),
+        )
+
+    async def find(self, scope: Scope, receive: Receive) -> Answer:
+        """GET /jobs/{id}, with ?include=payload."""
+        job_id = _job_id(scope)
+        with_payload = bool(scope["query_string"]) and _includes_payload(scope["query_string"])
+        job = await self._jobs.find(job_id)
+        if job is None:
+            raise _no_such_job(job_id)
+        if not with_payload:
+            return json_answer(_job_view(job))
+        payload = await self._jobs.payload(job_id)
+        return json_answer(_job_view(job, _raw(payload)))
+
+    async def history(self, scope: Scope, receive: Receive) -> Answer:
+        """GET /jobs/{id}/events."""
+        job_id = _job_id(scope)
+        events = await self._jobs.history(job_id)
+        if not events:
+            raise _no_such_job(job_id)
+        return json_answer(History([_event_view(event) for event in events]))
+
+
+def _job_id(scope: Scope) -> str:
+    return parse_job_id(scope["path"].split("/", 3)[2])
+
+
+def _no_such_job(job_id: str) -> Problem:
+    return Problem(JOB_NOT_FOUND, f"there is no job {job_id}")
+
+
+def _includes_payload(query: bytes) -> bool:
+    wanted = {
+        name
+        for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+        if key == "include"
+        for name in value.split(",")
+    }
+    if not wanted <= {"payload"}:
+        detail = f"must be payload, but is {ascii(','.join(sorted(wanted)))[:80]}"
+        raise Problem(INVALID_QUERY, f"include {detail}", errors=[FieldError("include", detail, allowed=["payload"])])
+    return bool(wanted)
+
+
+def _job_view(job: Job, payload: Raw | UnsetType = UNSET) -> JobView:
+    return JobView(
+        id=job.id,
+        type=job.type,
+        status=job.status,
+        priority=job.priority,
+        attempts=job.attempts,
+        result=_raw(job.result),
+        error=_raw(job.error),
+        created_at=_timestamp(job.created_at),
+        updated_at=_timestamp(job.updated_at),
+        max_attempts=job.max_attempts,
+        version=job.version,
+        payload=payload,
+    )
+
+
+def _event_view(recorded: RecordedEvent) -> EventView:
+    name = type_name(recorded.event)
+    return EventView(
+        position=recorded.position,
+        version=recorded.version,
+        type=name,
+        data=Raw(encode_data(recorded.event)),
+        content=_raw(recorded.content),
+        actor=recorded.actor,
+        recorded_at=_timestamp(recorded.recorded_at),
+        status=STATUS_AFTER[name],
+    )
+
+
+def _raw(json: bytes | None) -> Raw:
+    return _NULL if json is None else Raw(json)
+
+
+def _timestamp(at: datetime) -> str:
+    """Such as 2026-01-27T10:30:00.000Z; the log keeps milliseconds."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

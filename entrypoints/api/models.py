@@ -1,0 +1,242 @@
+"""The shapes of what the API takes and gives, with what its documentation says of them. Examples stand in `EXAMPLES`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from domain.events import Priority
+from domain.job import Status
+
+_ID = "0190f5fe-7c00-7a00-8000-000000000000"
+
+JobId = Annotated[str, Meta(description="The job's id, a UUID.", examples=[_ID], extra_json_schema={"format": "uuid"})]
+Timestamp = Annotated[
+    str,
+    Meta(
+        description="A moment in UTC, to the millisecond (RFC 3339).",
+        examples=["2026-01-27T10:30:00.000Z"],
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+
+
+class NewJob(Struct, frozen=True):
+    """A job to be done. Fields that are not listed here are ignored."""
+
+    type: Annotated[str, Meta(description="One of the installed job types.")]
+    payload: Annotated[
+        Raw,
+        Meta(
+            description="What the job type needs: any JSON value (`null` if it needs nothing), nested at most 64 deep. "
+            "It is kept byte for byte and judged only when the job runs."
+        ),
+    ]
+    priority: Annotated[
+        Priority, Meta(description="No `default` job starts while a `high` one waits in its queue.")
+    ] = "default"
+
+
+class JobAccepted(Struct, frozen=True, rename="camel"):
+    """The job is kept durably and will run."""
+
+    job_id: JobId
+
+
+class JobView(Struct, frozen=True, rename="camel"):
+    """A job as of its newest event; never older than what the caller has seen."""
+
+    id: JobId
+    type: Annotated[str, Meta(description="The job type.")]
+    status: Annotated[
+        Status,
+        Meta(description="`pending` also between two attempts. `completed`, `failed` and `cancelled` are ends."),
+    ]
+    priority: Annotated[Priority, Meta(description="The queue that it waits in.")]
+    attempts: Annotated[int, Meta(description="How many attempts have started.", ge=0)]
+    result: Annotated[Raw, Meta(description="What the job type answered; null until completed.")]
+    error: Annotated[
+        Raw,
+        Meta(
+            description="Why the last attempt failed, also between attempts; null otherwise.",
+            extra_json_schema={"type": ["string", "null"]},
+        ),
+    ]
+    created_at: Timestamp
+    updated_at: Timestamp
+    max_attempts: Annotated[int, Meta(description="How many attempts there may be in all.", ge=1)]
+    version: Annotated[int, Meta(description="Number of the job's newest event: 1, 2, 3 …", ge=1)]
+    payload: (
+        Annotated[
+            Raw,
+            Meta(description="Only with `?include=payload`: as it was sent, byte for byte; null after it was erased."),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class EventView(Struct, frozen=True, rename="camel"):
+    """One thing that happened to the job. Events are never changed."""
+
+    position: Annotated[int, Meta(description="Place in the log of all jobs, without gaps.", ge=1)]
+    version: Annotated[int, Meta(description="Place among the job's own events: 1, 2, 3 …", ge=1)]
+    type: Annotated[str, Meta(description="What happened, such as `Created`, `Started`, `Completed`.")]
+    data: Annotated[Raw, Meta(description="The facts, by type.", extra_json_schema={"type": "object"})]
+    content: Annotated[
+        Raw,
+        Meta(
+            description="The payload (`Created`), result (`Completed`) or error text (`Attempted`, `Failed`), or null."
+        ),
+    ]
+    actor: Annotated[str, Meta(description="Who caused it: a client, a worker, the dispatcher.")]
+    recorded_at: Timestamp
+    status: Annotated[Status, Meta(description="The job's status after this event.")]
+
+
+class History(Struct, frozen=True):
+    """All that happened to a job, oldest first."""
+
+    events: Annotated[list[EventView], Meta(description="The events, oldest first.")]
+
+
+class FieldError(Struct, frozen=True):
+    """What is wrong with one field, parameter or header."""
+
+    field: Annotated[str, Meta(description="Its name.")]
+    detail: Annotated[str, Meta(description="What is wrong with it, for people.")]
+    pointer: (
+        Annotated[str, Meta(description="Where it is, or is missing, in the body (RFC 6901, as a URI fragment).")]
+        | UnsetType
+    ) = UNSET
+    allowed: (
+        Annotated[list[str], Meta(description="The values that are allowed, if they can be listed.")] | UnsetType
+    ) = UNSET
+
+
+class ProblemDocument(Struct, frozen=True):
+    """What is wrong (RFC 9457)."""
+
+    type: Annotated[
+        str,
+        Meta(description="Says which kind of problem it is; stable.", extra_json_schema={"format": "uri-reference"}),
+    ]
+    title: Annotated[str, Meta(description="The kind in words.")]
+    status: Annotated[int, Meta(description="The HTTP status.", ge=400, le=599)]
+    detail: Annotated[str, Meta(description="What is wrong this time.")]
+    instance: Annotated[
+        str, Meta(description="The path that was asked for.", extra_json_schema={"format": "uri-reference"})
+    ]
+    errors: Annotated[list[FieldError], Meta(description="Each field that is wrong.")] | UnsetType = UNSET
+
+
+class PartView(Struct, frozen=True, rename="camel"):
+    """The state of one part of the service. Parts have the measures that make sense for them."""
+
+    status: Annotated[str, Meta(description="`ok`, or in a word what is wrong.")]
+    detail: Annotated[str, Meta(description="What is known beyond that.")] | UnsetType = UNSET
+    lag: Annotated[int, Meta(description="Events by which it is behind the log.", ge=0)] | UnsetType = UNSET
+    lag_seconds: (
+        Annotated[float, Meta(description="Age of the oldest event that it has not seen, in seconds.", ge=0)]
+        | UnsetType
+    ) = UNSET
+    count: Annotated[int, Meta(description="How many there are.", ge=0)] | UnsetType = UNSET
+    reported_at: Timestamp | UnsetType = UNSET
+
+
+class HealthView(Struct, frozen=True):
+    """How the service is. The API can do its work as long as PostgreSQL can."""
+
+    status: Annotated[
+        Literal["ok", "unavailable"], Meta(description="Whether the API can do its work: take jobs and tell of them.")
+    ]
+    degraded: Annotated[list[str], Meta(description="Names of the parts that are not ok.")]
+    parts: Annotated[dict[str, PartView], Meta(description="Each part by name.")]
+
+
+class Readiness(Struct, frozen=True):
+    """Whether requests should be sent here."""
+
+    status: Annotated[Literal["ready", "not ready"], Meta(description="In a word.")]
+    reasons: Annotated[list[str], Meta(description="Why not; empty when ready.")]
+
+
+class Liveness(Struct, frozen=True):
+    """The process lives and answers."""
+
+    status: Annotated[Literal["ok"], Meta(description="Always `ok`: a process that is not does not answer.")]
+
+
+_WHEN = {"createdAt": "2026-01-27T10:30:00.000Z", "updatedAt": "2026-01-27T10:30:05.000Z"}
+CSV_PAYLOAD = {
+    "data": [
+        {"id": 1, "name": "venkat", "email": "venkat@example.com"},
+        {"id": 2, "name": "sai", "email": "sai@example.com"},
+    ]
+}
+# For each model whole values as they are on the wire; tests hold them against the schemas.
+EXAMPLES: dict[type[Struct], list[dict[str, Any]]] = {
+    NewJob: [{"type": "CSV_EXPORT", "priority": "high", "payload": CSV_PAYLOAD}],
+    JobAccepted: [{"jobId": _ID}],
+    JobView: [
+        {
+            "id": _ID,
+            "type": "CSV_EXPORT",
+            "status": "completed",
+            "priority": "high",
+            "attempts": 1,
+            "result": {"filePath": f"/srv/output/{_ID}.csv", "rows": 2},
+            "error": None,
+            **_WHEN,
+            "maxAttempts": 3,
+            "version": 3,
+        }
+    ],
+    EventView: [
+        {
+            "position": 4711,
+            "version": 2,
+            "type": "Started",
+            "data": {"attempt": 1, "worker": "worker-1"},
+            "content": None,
+            "actor": "worker-1",
+            "recordedAt": "2026-01-27T10:30:00.004Z",
+            "status": "processing",
+        }
+    ],
+    FieldError: [
+        {
+            "field": "priority",
+            "detail": "must be one of high, default",
+            "pointer": "#/priority",
+            "allowed": ["high", "default"],
+        }
+    ],
+    PartView: [{"status": "ok", "lag": 0, "lagSeconds": 0.0}],
+    Readiness: [{"status": "ready", "reasons": []}],
+    Liveness: [{"status": "ok"}],
+}
+EXAMPLES[History] = [{"events": EXAMPLES[EventView]}]
+EXAMPLES[ProblemDocument] = [
+    {
+        "type": "/schema#invalid-body",
+        "title": "The body is not a job",
+        "status": 400,
+        "detail": "priority: must be one of high, default",
+        "instance": "/jobs",
+        "errors": EXAMPLES[FieldError],
+    }
+]
+EXAMPLES[HealthView] = [
+    {
+        "status": "ok",
+        "degraded": ["workers"],
+        "parts": {
+            "postgres": {"status": "ok"},
+            "redis": {"status": "ok", "reportedAt": "2026-01-27T10:30:00.000Z"},
+            "dispatcher": {"status": "ok", "detail": "dispatcher-1", "lag": 0},
+            "projector": {"status": "ok", "lag": 3, "lagSeconds": 0.012},
+            "workers": {"status": "missing", "count": 0},
+        },
+    }
+]

@@ -1,0 +1,198 @@
+"""What can be asked of the API, as a table for its documentation. A test holds it against the routes of the application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from entrypoints.api.models import HealthView, History, JobAccepted, JobView, Liveness, NewJob, Readiness
+from entrypoints.api.problems import (
+    BODY_TOO_LARGE,
+    INTERNAL,
+    INVALID_BODY,
+    INVALID_JOB_ID,
+    INVALID_KEY,
+    INVALID_QUERY,
+    JOB_NOT_FOUND,
+    KEY_REUSED,
+    MALFORMED_JSON,
+    METHOD_NOT_ALLOWED,
+    NOT_JSON,
+    REJECTED_DATA,
+    UNAVAILABLE,
+    Kind,
+)
+
+JsonObject = dict[str, Any]
+
+
+class Reply(Struct, frozen=True):
+    """An answer that is no problem. `model`: of its JSON; None: HTML. `headers`: their names and what they say."""
+
+    status: int
+    description: str
+    model: type[Struct] | None = None
+    headers: dict[str, JsonObject] = {}
+
+
+class Operation(Struct, frozen=True):
+    """One method of one path. `problems`: the kinds that it can answer with, beside those that any request can."""
+
+    method: str
+    path: str
+    id: str
+    tag: str
+    summary: str
+    description: str
+    replies: tuple[Reply, ...]
+    problems: tuple[Kind, ...] = ()
+    parameters: tuple[JsonObject, ...] = ()
+    body: type[Struct] | None = None
+
+
+ANY_REQUEST: tuple[Kind, ...] = (METHOD_NOT_ALLOWED, INTERNAL)
+
+_JOB_ID: JsonObject = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "The job's id.",
+    "schema": {"type": "string", "format": "uuid"},
+    "example": "0190f5fe-7c00-7a00-8000-000000000000",
+}
+_INCLUDE: JsonObject = {
+    "name": "include",
+    "in": "query",
+    "required": False,
+    "description": "`payload`: the answer holds the payload too, byte for byte as it was sent.",
+    "schema": {"type": "string", "enum": ["payload"]},
+}
+_KEY: JsonObject = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": (
+        "A string that the client makes up for one job (draft-ietf-httpapi-idempotency-key-header), in double quotes or bare, "
+        "of at most 255 characters. Sent again with the same body, it gives the same job and answer, and creates nothing; "
+        "with another body, 422. Keys are kept for a day (IDEMPOTENCY_KEY_HOURS). After a 503 or a lost connection it is safe "
+        "to send the request again only with a key."
+    ),
+    "schema": {"type": "string"},
+    "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+}
+_TEXT: JsonObject = {"type": "string"}
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        method="post",
+        path="/jobs",
+        id="createJob",
+        tag="Jobs",
+        summary="Create a job",
+        description=(
+            "Answers when the job is durable: from then on it is run, whatever happens, and `GET` finds it. "
+            "The payload is not judged here; one that its job type cannot use fails when it runs."
+        ),
+        parameters=(_KEY,),
+        body=NewJob,
+        replies=(
+            Reply(
+                201,
+                "The job is kept and will run.",
+                JobAccepted,
+                {
+                    "Location": {
+                        "description": "The job's own path.",
+                        "required": True,
+                        "schema": {"type": "string", "format": "uri-reference"},
+                    },
+                    "Idempotency-Replayed": {
+                        "description": "`true` if an earlier request with this Idempotency-Key created the job.",
+                        "schema": {"type": "string", "const": "true"},
+                    },
+                },
+            ),
+        ),
+        problems=(
+            INVALID_BODY,
+            MALFORMED_JSON,
+            INVALID_KEY,
+            REJECTED_DATA,
+            BODY_TOO_LARGE,
+            NOT_JSON,
+            KEY_REUSED,
+            UNAVAILABLE,
+        ),
+    ),
+    Operation(
+        method="get",
+        path="/jobs/{id}",
+        id="getJob",
+        tag="Jobs",
+        summary="Ask for a job",
+        description="The job as of its newest event: never older than what the caller has seen, whatever the load.",
+        parameters=(_JOB_ID, _INCLUDE),
+        replies=(Reply(200, "The job.", JobView),),
+        problems=(INVALID_JOB_ID, INVALID_QUERY, JOB_NOT_FOUND, UNAVAILABLE),
+    ),
+    Operation(
+        method="get",
+        path="/jobs/{id}/events",
+        id="getJobEvents",
+        tag="Jobs",
+        summary="See what happened to a job",
+        description="Every event of the job from its creation on, with the status that the job had after each.",
+        parameters=(_JOB_ID,),
+        replies=(Reply(200, "The job's history.", History),),
+        problems=(INVALID_JOB_ID, JOB_NOT_FOUND, UNAVAILABLE),
+    ),
+    Operation(
+        method="get",
+        path="/health",
+        id="getHealth",
+        tag="Watching",
+        summary="See how each part is",
+        description="For people and dashboards. Parts that are not ok are named in `degraded`, and the status stays 200.",
+        replies=(
+            Reply(200, "The API can do its work.", HealthView),
+            Reply(503, "The API cannot do its work: PostgreSQL cannot be used.", HealthView),
+        ),
+    ),
+    Operation(
+        method="get",
+        path="/readyz",
+        id="getReadiness",
+        tag="Watching",
+        summary="Whether to send requests here",
+        description="For load balancers. Red also while the read side is too far behind the log (READY_MAX_LAG_SECONDS).",
+        replies=(Reply(200, "Ready.", Readiness), Reply(503, "Not ready.", Readiness)),
+    ),
+    Operation(
+        method="get",
+        path="/livez",
+        id="getLiveness",
+        tag="Watching",
+        summary="Whether the process lives",
+        description="For supervisors. Looks at nothing else, so a database that is away restarts no process.",
+        replies=(Reply(200, "It lives.", Liveness),),
+    ),
+    Operation(
+        method="get",
+        path="/schema",
+        id="getSchemaPage",
+        tag="Schema",
+        summary="Read this documentation",
+        description="A page for people, complete in itself.",
+        replies=(Reply(200, "The page, as HTML."),),
+    ),
+    Operation(
+        method="get",
+        path="/schema/openapi.json",
+        id="getSchema",
+        tag="Schema",
+        summary="Get this documentation as data",
+        description="This OpenAPI document.",
+        replies=(Reply(200, "The document."),),
+    ),
+)

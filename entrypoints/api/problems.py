@@ -1,0 +1,133 @@
+"""Problem documents (RFC 9457): what clients are told when something is wrong, and how errors become them.
+
+What must not come in: anything of an error that the client has no business with (stack traces, statements, hosts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from urllib.parse import quote
+
+import msgspec
+import structlog
+from litestar.exceptions import HTTPException
+from litestar.types import Scope
+from msgspec import UNSET, Struct
+
+from commands.create_job import KeyReused
+from commands.ports import RejectedData, Unavailable
+from domain.errors import InvalidJobId, UnknownEventType
+from entrypoints.api.answers import Answer, Header
+from entrypoints.api.models import FieldError, ProblemDocument
+
+PROBLEM_JSON = b"application/problem+json"
+
+_log = structlog.get_logger(__name__)
+
+
+class Kind(Struct, frozen=True):
+    """A kind of problem. `code` is stable; the document's `type` is its place on the API's own page."""
+
+    code: str
+    status: int
+    title: str
+    meaning: str
+
+    @property
+    def uri(self) -> str:
+        return f"/schema#{self.code}"
+
+
+INVALID_BODY = Kind("invalid-body", 400, "The body is not a job", "Fields of the body are missing or not allowed.")
+MALFORMED_JSON = Kind("malformed-json", 400, "The body is not JSON", "The body cannot be read as JSON in UTF-8.")
+REJECTED_DATA = Kind("rejected-data", 400, "The data cannot be kept", "The database refuses what the body holds.")
+INVALID_JOB_ID = Kind("invalid-job-id", 400, "Not a job id", "Job ids are UUIDs.")
+INVALID_QUERY = Kind("invalid-query", 400, "A query parameter is not allowed", "A parameter has no allowed value.")
+INVALID_KEY = Kind(
+    "invalid-idempotency-key", 400, "The Idempotency-Key is not valid", "It is a quoted string or token."
+)
+INVALID_REQUEST = Kind("invalid-request", 400, "The request is not valid", "The request breaks the rules of HTTP.")
+NOT_FOUND = Kind("not-found", 404, "There is nothing here", "No such path.")
+JOB_NOT_FOUND = Kind("job-not-found", 404, "There is no such job", "No job has this id.")
+METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here", "`Allow` names those that are.")
+BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "It is longer than MAX_BODY_BYTES.")
+NOT_JSON = Kind("not-json", 415, "The body must be sent as JSON", "Content-Type is not application/json.")
+HEAD_TOO_LARGE = Kind("head-too-large", 431, "The request's head is too large", "Request line and headers are bounded.")
+KEY_REUSED = Kind(
+    "idempotency-key-reused", 422, "The Idempotency-Key belongs to another request", "Same key, another body."
+)
+INTERNAL = Kind("internal-error", 500, "Something went wrong on our side", "It is logged; trying again may help.")
+UNAVAILABLE = Kind(
+    "unavailable", 503, "Not available now", "A server that this needs is away; `Retry-After` says when."
+)
+
+KINDS: tuple[Kind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Kind))
+_BY_STATUS = {kind.status: kind for kind in (INVALID_REQUEST, NOT_FOUND, METHOD_NOT_ALLOWED, BODY_TOO_LARGE, NOT_JSON)}
+
+
+class Problem(Exception):
+    """Raised by an endpoint to answer with a problem document."""
+
+    def __init__(
+        self, kind: Kind, detail: str, *, errors: Sequence[FieldError] = (), headers: Sequence[Header] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+
+
+def problem_answer(exc: BaseException, scope: Scope) -> Answer:
+    """The answer for an error. What is not the client's doing is logged, and told without particulars."""
+    problem = _problem_of(exc)
+    if problem.kind.status >= 500:
+        _log.error(
+            "request failed",
+            method=scope.get("method"),
+            path=scope.get("path"),
+            status=problem.kind.status,
+            exc_info=exc if problem.kind is INTERNAL else None,
+            error=str(exc),
+        )
+    document = ProblemDocument(
+        type=problem.kind.uri,
+        title=problem.kind.title,
+        status=problem.kind.status,
+        detail=_sayable(problem.detail),
+        instance=quote(scope["path"], safe="/:@!$&'()*+,;=~"),
+        errors=list(problem.errors) or UNSET,
+    )
+    return Answer(
+        problem.kind.status, msgspec.json.encode(document), content_type=PROBLEM_JSON, headers=problem.headers
+    )
+
+
+def _problem_of(exc: BaseException) -> Problem:
+    match exc:
+        case Problem():
+            return exc
+        case InvalidJobId():
+            return Problem(INVALID_JOB_ID, str(exc))
+        case KeyReused():
+            return Problem(KEY_REUSED, str(exc))
+        case RejectedData():
+            return Problem(REJECTED_DATA, "PostgreSQL cannot keep this payload")
+        case Unavailable():
+            seconds = b"%d" % max(1, round(exc.retry_after))
+            return Problem(UNAVAILABLE, "the event log cannot be reached now", headers=[(b"retry-after", seconds)])
+        case UnknownEventType():
+            # A rolling release: the log's writers are newer than this process, which will be replaced soon.
+            return Problem(UNAVAILABLE, "this job was written by a newer release", headers=[(b"retry-after", b"10")])
+        case HTTPException(status_code=status) if status < 500:
+            kind = _BY_STATUS.get(status, INVALID_REQUEST)
+            headers = [(name.lower().encode(), value.encode()) for name, value in (exc.headers or {}).items()]
+            return Problem(kind, exc.detail or HTTPStatus(status).phrase, headers=headers)
+        case _:
+            return Problem(INTERNAL, "the request could not be answered; the log of the service says why")
+
+
+def _sayable(text: str) -> str:
+    """The text without lone surrogates, which JSON cannot carry."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,43 @@
+"""The endpoints under /schema: the OpenAPI document, and the same as a page. Both are made once, at the start."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar.types import Receive, Scope
+
+from entrypoints.api.answers import Answer
+from entrypoints.api.openapi_page import openapi_page
+from entrypoints.api.operations import JsonObject
+
+# The page is complete in itself: nothing is loaded from anywhere, and nothing runs.
+_PAGE_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_DOCUMENT_HEADERS = ((b"access-control-allow-origin", b"*"),)  # so that tools in a browser can read it
+
+
+class SchemaEndpoints:
+    """Each method is one endpoint."""
+
+    def __init__(self, document: JsonObject) -> None:
+        self._document = Answer(
+            200,
+            msgspec.json.format(msgspec.json.encode(document), indent=2),
+            content_type=b"application/json",
+            headers=_DOCUMENT_HEADERS,
+        )
+        self._page = Answer(
+            200,
+            openapi_page(document).encode("utf-8"),
+            content_type=b"text/html; charset=utf-8",
+            headers=_PAGE_HEADERS,
+        )
+
+    async def document(self, scope: Scope, receive: Receive) -> Answer:
+        """GET /schema/openapi.json."""
+        return self._document
+
+    async def page(self, scope: Scope, receive: Receive) -> Answer:
+        """GET /schema."""
+        return self._page

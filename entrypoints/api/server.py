@@ -1,0 +1,121 @@
+"""The process `jobledger api`: serves the HTTP API. Any number may run. It needs PostgreSQL and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from litestar.types import ASGIApp
+
+from adapters.postgres.health_reader import PostgresHealthReader
+from adapters.postgres.job_reader import PostgresJobReader
+from domain.job import TRANSITIONS
+from entrypoints import wiring
+from entrypoints.api.app import make_app
+from entrypoints.api.http_protocol import BoundedHttpProtocol
+from entrypoints.process import stop_on_signals, wait_until_ready
+from entrypoints.settings import InvalidSetting, Settings
+
+_log = structlog.get_logger(__name__)
+
+_READ_CONNECTIONS = 8  # statements that run at a time; each takes well under a millisecond
+_PATIENCE = 5.0  # seconds a request waits while PostgreSQL is away, as in a restart, before it is answered 503
+_BACKLOG = 2048  # connections that wait to be accepted; the kernel may allow fewer (net.core.somaxconn)
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; then finish what is being answered, for at most SHUTDOWN_GRACE_SECONDS.
+
+    Raises InvalidSetting (a port in use, among others), UnusableJobType, SchemaMismatch.
+    """
+    types = wiring.job_types(settings)
+    with stop_on_signals() as stop, bound_socket(settings.api_host, settings.api_port) as bound:
+        await wait_until_ready(settings, stop)
+        if stop.is_set():
+            return
+        async with (
+            wiring.event_log(settings, application="api", patience=_PATIENCE) as log,
+            wiring.pool(settings, application="api", size=_READ_CONNECTIONS) as pool,
+        ):
+            app = make_app(
+                log=log,
+                jobs=PostgresJobReader(pool),
+                health=PostgresHealthReader(pool, transitions=TRANSITIONS),
+                job_types=types,
+                new_job_id=wiring.new_job_id,
+                max_attempts=settings.max_attempts,
+                max_body_bytes=settings.max_body_bytes,
+                max_lag=settings.ready_max_lag_seconds,
+            )
+            await serve(app, bound, stop=stop, grace=settings.shutdown_grace_seconds)
+
+
+async def serve(app: ASGIApp, bound: socket.socket, *, stop: asyncio.Event, grace: float) -> None:
+    """Listen on `bound` and answer until `stop` is set; then answer what has been asked, for at most `grace` seconds."""
+    host, port = bound.getsockname()[:2]
+    with _as_setting_error(host, port):
+        bound.listen(_BACKLOG)
+    config = uvicorn.Config(
+        app,
+        http=BoundedHttpProtocol,
+        ws="none",
+        backlog=_BACKLOG,
+        access_log=False,
+        log_config=None,
+        log_level="error",
+        proxy_headers=False,  # nobody here asks for a client's address
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(grace)),
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[bound]), name="serve http")
+    stopped = asyncio.create_task(stop.wait(), name="wait for stop")
+    _log.info("api ready", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    try:
+        await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        server.should_exit = True
+        await serving
+    _log.info("api stopped")
+
+
+@contextmanager
+def bound_socket(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket bound to that address, not yet listening. Raises InvalidSetting if that cannot be."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as bound:
+        bound.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # else a restart waits for old connections to time out
+        with _as_setting_error(host, port):
+            bound.bind((host, port))
+        yield bound
+
+
+@contextmanager
+def _as_setting_error(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise InvalidSetting(
+                "API_PORT", str(port), f"another program listens on this port of {host}; stop it or choose another port"
+            ) from exc
+        if exc.errno == errno.EACCES:
+            raise InvalidSetting("API_PORT", str(port), "this user may not open it; choose one above 1023") from exc
+        raise InvalidSetting("API_HOST", host, f"cannot listen there: {exc.strerror or exc}") from exc
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without signal handlers of its own: it would raise the signal again after its end, and so end the
+    process before the log and the connections are closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
