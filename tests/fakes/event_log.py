@@ -1,0 +1,115 @@
+"""The event log in memory: EventLog and JobReader in one, by the rules of sql/migrations/0002_append_events.sql."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from commands.ports import Answer, Append, Appended, Conflict, Refused, RejectedData, Repeated, Unavailable
+from domain.events import RecordedEvent, encode_data, type_name
+from domain.job import TRANSITIONS, Job, fold
+
+_BEGINNING = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
+
+
+class FakeEventLog:
+    """Implements commands.ports.EventLog and JobReader.
+
+    Its clock is a millisecond per batch. `workers`: the ids of those registered. `away`: raise Unavailable from every call.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[RecordedEvent] = []
+        self.workers: set[str] = set()
+        self.away = False
+        self._streams: dict[str, list[RecordedEvent]] = {}
+        self._keys: dict[tuple[str, str], Repeated] = {}
+        self._now = _BEGINNING
+
+    async def append(self, commands: Sequence[Append]) -> list[Answer]:
+        """See EventLog.append."""
+        self._require_presence()
+        self._now += timedelta(milliseconds=1)
+        # As in SQL, all are judged against the log as it was, and against the commands before them in the batch.
+        seen_jobs: set[str] = set()
+        seen_keys: dict[tuple[str, str], Repeated] = {}
+        answers: list[Answer] = []
+        accepted: list[tuple[int, Append]] = []
+        for number, command in enumerate(commands):
+            answer = self._judge(command, is_late=command.job_id in seen_jobs, seen_keys=seen_keys)
+            seen_jobs.add(command.job_id)
+            if command.key is not None:
+                seen_keys.setdefault((command.actor, command.key.key), Repeated(command.job_id, command.key.digest))
+            if answer is None:
+                accepted.append((number, command))
+                answers.append(Refused())  # replaced below
+            else:
+                answers.append(answer)
+        for number, command in accepted:
+            answers[number] = self._write(command)
+        return answers
+
+    async def find(self, job_id: str) -> Job | None:
+        """See JobReader.find."""
+        return fold(await self.history(job_id))
+
+    async def payload(self, job_id: str) -> bytes | None:
+        """See JobReader.payload."""
+        events = await self.history(job_id)
+        return events[0].content if events else None
+
+    async def history(self, job_id: str) -> list[RecordedEvent]:
+        """See JobReader.history."""
+        self._require_presence()
+        return list(self._streams.get(job_id, ()))
+
+    def _judge(self, command: Append, *, is_late: bool, seen_keys: dict[tuple[str, str], Repeated]) -> Answer | None:
+        """Why the command is not appended; None: it is."""
+        for new in command.events:
+            text = encode_data(new.event) + (new.content or b"")
+            if b"\x00" in text:  # PostgreSQL's text cannot hold it
+                return RejectedData("a NUL byte")
+        stream = self._streams.get(command.job_id, [])
+        if command.key is not None:
+            key = (command.actor, command.key.key)
+            used = self._keys.get(key)
+            if used is not None:
+                return used
+            before = seen_keys.get(key)
+            if before is not None and before.job_id != command.job_id:
+                return before
+        types = [type_name(new.event) for new in command.events]
+        state = type_name(stream[-1].event) if stream else ""
+        steps = zip([state, *types], types, strict=False)
+        if is_late or command.expected != len(stream) or not all(step in TRANSITIONS for step in steps):
+            found = stream[command.expected] if command.expected < len(stream) else None
+            return Conflict(type_name(found.event) if found else None, len(stream), state or None)
+        if "Started" in types and command.actor not in self.workers:
+            return Refused()
+        return None
+
+    def _write(self, command: Append) -> Appended:
+        stream = self._streams.setdefault(command.job_id, [])
+        history: tuple[RecordedEvent, ...] = ()
+        if type_name(command.events[0].event) == "Started":
+            history = tuple(dict.fromkeys((stream[0], stream[-1])))
+        position = len(self.events) + 1
+        for new in command.events:
+            recorded = RecordedEvent(
+                position=len(self.events) + 1,
+                job_id=command.job_id,
+                version=len(stream) + 1,
+                event=new.event,
+                content=new.content,
+                actor=command.actor,
+                recorded_at=self._now,
+            )
+            stream.append(recorded)
+            self.events.append(recorded)
+        if command.key is not None:
+            self._keys[command.actor, command.key.key] = Repeated(command.job_id, command.key.digest)
+        return Appended(position, self._now, history)
+
+    def _require_presence(self) -> None:
+        if self.away:
+            raise Unavailable("the log is away")
