@@ -31,7 +31,8 @@ Row = dict[str, Any]
 
 
 def decode_rows(data: Raw) -> list[Row]:
-    """Decode a JSON list of objects; numbers with a fraction or an exponent stay as they were written (msgspec.Raw).
+    """Decode a JSON list of objects; numbers with a fraction or an exponent stay as they were written (msgspec.Raw),
+    and integers are exact (only -0 becomes 0).
 
     Raises msgspec.DecodeError (ValidationError if it is other JSON).
     """

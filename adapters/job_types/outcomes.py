@@ -50,14 +50,14 @@ def _not_kept(reason: str) -> Errored:
 
 def _is_deep(decoded: Any) -> bool:
     level = [decoded]
-    for _ in range(MAX_NESTING + 1):
+    for _ in range(MAX_NESTING):
         level = [
             inner
             for item in level
             if isinstance(item, dict | list)
             for inner in (item.values() if isinstance(item, dict) else item)
         ]
-    return bool(level)
+    return any(isinstance(item, dict | list) for item in level)
 
 
 def of_error(exc: BaseException, context: Context) -> Outcome:
