@@ -105,8 +105,11 @@ class JobReader(Protocol):
         """All events of the job in order; empty if there is no such job. Raises Unavailable."""
 
 
-class QueueEntry(Struct, frozen=True):
-    """One entry of a stream. `version` is of the event that made the job ready; `entry_id` is made from its position."""
+class QueueEntry(Struct, frozen=True, array_like=True, gc=False):
+    """One entry of a stream. `version` is of the event that made the job ready; `entry_id` is made from its position.
+
+    Encoded as a list (array_like), as scripts take and give it by the thousand.
+    """
 
     stream: str
     entry_id: str

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
+import msgspec
 import structlog
-from msgspec.msgpack import encode
+from msgspec.msgpack import Decoder, encode
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from adapters.redis.connecting import REPLY_SECONDS, connect
-from adapters.redis.entries import RawEntry, pack_entries, read_entry
+from adapters.redis.entries import RawEntry, is_sound, read_entry
 from adapters.redis.names import GROUP, MOVED, PARKED_STREAMS, moved_field
-from adapters.redis.scripts import load_script
+from adapters.redis.script import Script
 from adapters.redis.translating import translated
 from commands.ports import QueueEntry
 from commands.queue_ports import PARKED_PREFIX, STREAMS
@@ -23,16 +25,17 @@ _log = structlog.get_logger(__name__)
 
 MAX_BLOCK_SECONDS = 5.0  # each wait ends after so long: the connection's time-out must be longer still
 _PAUSE_SECONDS = 0.25  # while there is no queue: the relay notices within a second and makes it again
-_MAX_PENDING = 10_000  # own pending entries looked at after an error: far more than a worker has slots
+_PAGE = 1_000  # own pending entries looked at in one round trip
 _MAX_SWEPT = 100  # entries that one XAUTOCLAIM takes
 
 _Place = tuple[str, str]  # stream, entry id
+_decode = Decoder(tuple[int, list[QueueEntry], list[_Place]]).decode
 
 
 class RedisClaimQueue:
     """Implements commands.queue_ports.ClaimQueue.
 
-    Strict priority needs one script: Redis gives none among the keys of one XREADGROUP, and its COUNT is per key. Parked
+    Strict priority needs a script: Redis gives none among the keys of one XREADGROUP, and its COUNT is per key. Parked
     entries come directly after those of high priority: they have waited longer than what is in `default`.
     """
 
@@ -40,14 +43,15 @@ class RedisClaimQueue:
         name = f"jobledger-worker-{worker_id}"
         self._client: Redis = connect(redis_url, name=name)
         self._blocking: Redis = connect(redis_url, name=name, reply_seconds=MAX_BLOCK_SECONDS + REPLY_SECONDS)
-        self._blocking.response_callbacks.pop("XREADGROUP", None)  # the reply as it came is what is parsed here
-        self._client.response_callbacks.pop("XAUTOCLAIM", None)
+        for client in (self._client, self._blocking):
+            client.response_callbacks.clear()  # replies are read here as they come
         self._consumer = worker_id
         parked = [PARKED_PREFIX + job_type for job_type in sorted(job_types)]
         self._streams = [STREAMS["high"], *parked, STREAMS["default"]]
-        self._read_script = self._client.register_script(load_script("read"))
-        self._park_script = self._client.register_script(load_script("park"))
-        # Taken and not yet acknowledged, by this worker; the value is the field of MOVED, or "".
+        self._read_script = Script(self._client, "read")
+        self._acknowledge_script = Script(self._client, "acknowledge")
+        self._park_script = Script(self._client, "park")
+        # Taken by this worker and not yet acknowledged; the value is the field of MOVED, or "".
         self._held: dict[_Place, str] = {}
         self._owed: dict[_Place, str] = {}  # acknowledgements that did not get through
         self._ready: deque[QueueEntry] = deque()  # taken, not yet handed out
@@ -75,7 +79,7 @@ class RedisClaimQueue:
     async def acknowledge(self, entries: Sequence[QueueEntry]) -> None:
         """See ClaimQueue.acknowledge. What does not get through is sent again with the next call, or before a read."""
         with translated("acknowledge"):
-            await self._settle({_place(entry): _moved(entry) for entry in entries})
+            await self._settle({(entry.stream, entry.entry_id): _moved(entry) for entry in entries})
 
     async def park(self, entries: Sequence[QueueEntry]) -> None:
         """See ClaimQueue.park. If it fails, `read` gives the entries again."""
@@ -83,12 +87,12 @@ class RedisClaimQueue:
             return
         with translated("park"):
             try:
-                await self._park_script([MOVED, PARKED_STREAMS], [GROUP, encode(pack_entries(entries))])
+                await self._park_script([MOVED, PARKED_STREAMS], GROUP, encode(entries))
             except BaseException:
                 self._ready.extend(entries)
                 raise
             for entry in entries:
-                self._held.pop(_place(entry), None)
+                self._held.pop((entry.stream, entry.entry_id), None)
 
     async def sweep(self, count: int, min_idle_seconds: float) -> list[QueueEntry]:
         """See ClaimQueue.sweep. Follows the cursor of each stream to its end, or until `count` are taken."""
@@ -99,19 +103,18 @@ class RedisClaimQueue:
                 for stream in self._streams:
                     cursor = "0-0"
                     while len(taken) < count:
-                        cursor, entries = await self._autoclaim(
-                            stream, idle, cursor, min(count - len(taken), _MAX_SWEPT)
-                        )
-                        taken += self._admit(stream, entries, is_new=False)
+                        wanted = min(count - len(taken), _MAX_SWEPT)
+                        cursor, found = await self._autoclaim(stream, idle, cursor, wanted)
+                        taken += self._admit_raw(stream, found, is_new=False)
                         if cursor == "0-0":
                             break
+                if self._owed:
+                    await self._settle({})
             except BaseException:
                 # Entries of a reply that nobody saw are ours now, and so are those already taken.
                 self._ready.extend(taken)
                 self._unseen = True
                 raise
-            if self._owed:
-                await self._settle({})
         return taken
 
     async def aclose(self) -> None:
@@ -119,21 +122,21 @@ class RedisClaimQueue:
         await self._blocking.aclose()
         await self._client.aclose()
 
-    async def _recover(self) -> None:
-        self._unseen = False
-        await self._read_now(_MAX_PENDING, own_pending=True)
-
-    async def _read_now(self, count: int, *, own_pending: bool = False) -> bool:
-        """Read without waiting; answers whether streams of the relay are missing."""
+    async def _read_now(self, count: int) -> bool:
+        """Read without waiting; answers whether a stream of the relay is missing."""
         try:
-            is_missing, *found = await self._read_script(
-                self._streams, [GROUP, self._consumer, count, "0" if own_pending else ">"]
-            )
+            reply = await self._read_script(self._streams, GROUP, self._consumer, count, packed=True)
         except BaseException:
             self._unseen = True
             raise
-        await self._receive(found, is_new=not own_pending)
-        return bool(is_missing)
+        try:
+            missing, entries, malformed = _decode(reply)
+        except msgspec.DecodeError:
+            # Somebody wrote what is no text, or no number: it is ours now, and read again one by one.
+            await self._recover()
+            return False
+        await self._receive(entries, [*malformed])
+        return bool(missing)
 
     async def _wait(self, seconds: float) -> bool:
         """Wait for one entry; answers whether a stream is missing.
@@ -145,9 +148,7 @@ class RedisClaimQueue:
         milliseconds = max(1, int(seconds * 1000))  # 0 would be for ever
         command = ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", 1, "BLOCK", milliseconds, "STREAMS")
         try:
-            found = await self._blocking.execute_command(  # type: ignore[no-untyped-call]  # redis-py has no types there
-                *command, *self._streams, *(">" for _ in self._streams)
-            )
+            found = await _run(self._blocking, *command, *self._streams, *(">" for _ in self._streams))
         except ResponseError as exc:
             # NOGROUP: there is none; UNBLOCKED: it went while we waited (Redis 7.0; later ones say NOGROUP).
             if str(exc).startswith(("NOGROUP", "UNBLOCKED")):
@@ -156,45 +157,78 @@ class RedisClaimQueue:
         except BaseException:  # cancelled too: redis-py then drops the connection
             self._unseen = True
             raise
-        await self._receive(found or [], is_new=True)
+        for stream, raw in found or ():
+            await self._receive(self._admit_raw(stream, raw, is_new=True), [])
         return False
+
+    async def _recover(self) -> None:
+        """Read what is pending for us and was never handed out."""
+        self._unseen = False
+        try:
+            for stream in self._streams:
+                found: list[RawEntry] = [("0", None)]
+                while found:
+                    found = await self._pending(stream, after=str(found[-1][0]))
+                    self._ready.extend(self._admit_raw(stream, found, is_new=False))
+                    if len(found) < _PAGE:
+                        break
+            if self._owed:
+                await self._settle({})
+        except BaseException:
+            self._unseen = True
+            raise
+
+    async def _pending(self, stream: str, *, after: str) -> list[RawEntry]:
+        command = ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", _PAGE, "STREAMS", stream, after)
+        try:
+            reply = await _run(self._client, *command)
+        except ResponseError as exc:
+            if str(exc).startswith("NOGROUP"):
+                return []
+            raise
+        return list(reply[0][1]) if reply else []
 
     async def _autoclaim(self, stream: str, idle: int, cursor: str, count: int) -> tuple[str, list[RawEntry]]:
         try:
-            reply = await self._client.execute_command(  # type: ignore[no-untyped-call]  # redis-py has no types there
-                "XAUTOCLAIM", stream, GROUP, self._consumer, idle, cursor, "COUNT", count
-            )
+            reply = await _run(self._client, "XAUTOCLAIM", stream, GROUP, self._consumer, idle, cursor, "COUNT", count)
         except ResponseError as exc:
             if str(exc).startswith("NOGROUP"):
                 return "0-0", []
             raise
         return reply[0], reply[1]
 
-    async def _receive(self, found: Iterable[tuple[str, list[RawEntry]]], *, is_new: bool) -> None:
-        for stream, raw_entries in found:
-            self._ready.extend(self._admit(stream, raw_entries, is_new=is_new))
+    async def _receive(self, entries: Iterable[QueueEntry], malformed: list[_Place]) -> None:
+        """Make new entries ready, and take malformed ones out of the queue."""
+        for entry in entries:
+            if is_sound(entry):
+                self._held[entry.stream, entry.entry_id] = _moved(entry)
+                self._ready.append(entry)
+            else:
+                malformed.append((entry.stream, entry.entry_id))
+        self._condemn(malformed)
         if self._owed:
             await self._settle({})
 
-    def _admit(self, stream: str, raw_entries: Iterable[RawEntry], *, is_new: bool) -> list[QueueEntry]:
-        """Read entries and note them as held; malformed ones become owed. Old ones that are held already are passed over:
-        only a new delivery of the same id is another entry (the queue was made again)."""
-        entries = []
-        malformed = []
-        for raw in raw_entries:
+    def _admit_raw(self, stream: str, found: Iterable[RawEntry], *, is_new: bool) -> list[QueueEntry]:
+        """Read entries and hold them; malformed ones become owed. Old ones that are held already are passed over: only a
+        new delivery of the same id is another entry (the queue was made again)."""
+        entries: list[QueueEntry] = []
+        malformed: list[_Place] = []
+        for raw in found:
+            place = (stream, str(raw[0]))
             entry = read_entry(stream, raw)
-            place = (stream, raw[0])
             if entry is None:
-                self._owed[place] = ""
-                malformed.append(raw[0])
+                malformed.append(place)
             elif is_new or place not in self._held:
                 self._held[place] = _moved(entry)
                 entries.append(entry)
-        if malformed:
-            _log.warning(
-                "malformed entries removed from the queue", stream=stream, ids=malformed[:10], count=len(malformed)
-            )
+        self._condemn(malformed)
         return entries
+
+    def _condemn(self, malformed: list[_Place]) -> None:
+        if malformed:
+            self._owed.update(dict.fromkeys(malformed, ""))
+            _log.warning("malformed entries leave the queue", count=len(malformed), first=malformed[0])
 
     async def _settle(self, places: dict[_Place, str]) -> None:
         """XACK and XDEL these and what is owed, all or nothing."""
@@ -204,16 +238,11 @@ class RedisClaimQueue:
             return
         by_stream: dict[str, list[str]] = {}
         for stream, entry_id in batch:
-            by_stream.setdefault(stream, []).append(entry_id)
-        moved = [field for field in batch.values() if field]
+            by_stream.setdefault(stream, [stream]).append(entry_id)
         try:
-            async with self._client.pipeline(transaction=True) as multi:
-                for stream, ids in by_stream.items():
-                    multi.execute_command("XACK", stream, GROUP, *ids)
-                    multi.execute_command("XDEL", stream, *ids)
-                if moved:
-                    multi.execute_command("HDEL", MOVED, *moved)
-                await multi.execute()
+            await self._acknowledge_script(
+                [MOVED], GROUP, encode(list(by_stream.values())), encode([field for field in batch.values() if field])
+            )
         except BaseException:
             self._owed = {**batch, **self._owed}
             raise
@@ -229,11 +258,11 @@ class RedisClaimQueue:
                 _log.info("the queue is there again")
 
 
-def _place(entry: QueueEntry) -> _Place:
-    return entry.stream, entry.entry_id
-
-
 def _moved(entry: QueueEntry) -> str:
     if entry.entry_id.endswith("-0") and not entry.stream.startswith(PARKED_PREFIX):
         return ""
     return moved_field(entry.job_id, entry.version)
+
+
+async def _run(client: Redis, *command: str | int) -> Any:
+    return await client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types there

@@ -3,19 +3,20 @@
 -- ARGV     group; MessagePack list of {stream, id, job id, version, type, attempt}
 -- Answers  how many were moved
 --
--- XDEL decides: it deletes an entry once, so however often and by whoever this is called, an entry is moved once. The streams
--- are not declared in KEYS, which only a cluster would ask for.
+-- Who finds the entry moves it: however often and by whoever this is called, it is moved once. Added before it is deleted, since
+-- a script that fails half-way keeps what it has done. The streams are not declared in KEYS, which only a cluster would ask for.
 local group, moved = ARGV[1], 0
 for _, entry in ipairs(cmsgpack.unpack(ARGV[2])) do
     local stream, id, job, version, type, attempt = unpack(entry)
-    redis.pcall('XACK', stream, group, id)
-    if redis.call('XDEL', stream, id) == 1 then
+    if #redis.call('XRANGE', stream, id, id) == 1 then
         local parked = 'parked:' .. type
         redis.pcall('XGROUP', 'CREATE', parked, group, '0', 'MKSTREAM')
         local new_id = redis.call('XADD', parked, '*', 'job', job, 'version', version, 'type', type, 'attempt', attempt)
         redis.call('HSET', KEYS[1], job .. '/' .. version, parked .. ' ' .. new_id)
         redis.call('SADD', KEYS[2], parked)
+        redis.call('XDEL', stream, id)
         moved = moved + 1
     end
+    redis.pcall('XACK', stream, group, id)
 end
 return moved
