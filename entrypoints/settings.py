@@ -65,7 +65,6 @@ class Settings(Struct, frozen=True, rename="upper", kw_only=True):
     retry_max_seconds: Seconds = 3600.0
     shutdown_grace_seconds: Seconds = 30.0
     result_max_bytes: Count = 1024 * 1024  # of one job's result as JSON; a larger one is not kept, and the job fails
-    process_kill_seconds: Seconds = 5.0  # what a job's own process has to end after it was told to; then it is killed
     liveness_seconds: Seconds = 15.0  # a worker whose heartbeat stands still for so long is given up
 
     # HTTP

@@ -12,9 +12,11 @@ from typing import Any
 from adapters.job_types.attempt_messages import Start
 from adapters.job_types.code import prepare, run_async, run_plain
 from adapters.job_types.own_process import run_in_own_process
-from commands.attempt import AttemptContext, Outcome
+from commands.attempt import AttemptContext, Outcome, Stopped
 from domain.errors import UnknownJobType
 from domain.job_type import JobType
+
+_NEVER_BEGAN = Stopped(b'"told to stop before a thread was free"')
 
 
 class JobTypeRunner:
@@ -57,12 +59,15 @@ class JobTypeRunner:
         return await run_async(code, payload, context, result_max_bytes=self._result_max_bytes)
 
     async def _in_thread(self, call: Callable[[], Outcome], context: AttemptContext) -> Outcome:
-        waiting = asyncio.wrap_future(self._threads.submit(call))
+        work = self._threads.submit(call)
+        waiting = asyncio.wrap_future(work)
         try:
             return await asyncio.shield(waiting)
         except asyncio.CancelledError:
             told = context.should_stop
             context.stop()
+            if work.cancel() and told:
+                return _NEVER_BEGAN
             # The thread cannot be interrupted; until its code has ended the attempt is not over. A second cancellation
             # comes out of here, and the thread runs on.
             outcome = await asyncio.shield(waiting)

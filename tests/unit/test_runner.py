@@ -275,6 +275,27 @@ async def test_a_cancelled_thread_is_waited_for_also_without_a_word_to_the_conte
     assert context.should_stop
 
 
+async def test_a_plain_function_that_waits_for_a_thread_never_begins_once_it_is_told_to_stop(
+    run: Callable[..., Any], threads: ThreadPoolExecutor, context: AttemptContext
+) -> None:
+    may_go = threading.Event()
+    busy = [threads.submit(may_go.wait) for _ in range(4)]
+    ran: list[str] = []
+
+    def handler(_payload: Greeting, _context: jobledger.Context) -> None:
+        ran.append("it did")
+
+    task = asyncio.create_task(run(handler))
+    await asyncio.sleep(0)
+    context.stop()
+    task.cancel()
+
+    assert isinstance(await task, Stopped)
+    may_go.set()
+    await asyncio.wait([asyncio.wrap_future(one) for one in busy])
+    assert ran == []
+
+
 async def test_an_unknown_type_is_not_run(runner_of: Callable[..., AttemptRunner], context: AttemptContext) -> None:
     with pytest.raises(UnknownJobType, match="'U'"):
         await runner_of().run("U", b"{}", context)
