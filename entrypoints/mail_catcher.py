@@ -1,0 +1,100 @@
+"""The mail catcher as a process: SMTP on MAIL_PORT, its pages and API on MAIL_UI_PORT, mails under DATA_DIR/mail."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import structlog
+import uvicorn
+
+from adapters.mail_catcher.smtp_side import serve_smtp
+from adapters.mail_catcher.store import MailStore
+from adapters.mail_catcher.web_side import make_web_app
+from domain.errors import JobledgerError
+from entrypoints.process import stop_on_signals
+from entrypoints.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_DRAIN = 3  # seconds that an answer in progress may take at shutdown; nothing is lost when it is cut
+
+
+class CannotListen(JobledgerError):
+    """An address cannot be listened on, mostly because another process does."""
+
+    code = "cannot_listen"
+
+
+class CannotKeepMail(JobledgerError):
+    """The directory for the mails cannot be used."""
+
+    code = "cannot_keep_mail"
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises CannotListen or CannotKeepMail, each with one sentence that says it."""
+    with stop_on_signals() as stop:
+        async with serving(settings):
+            page = f"http://localhost:{settings.mail_ui_port}"
+            log.info("mail catcher ready", smtp_port=settings.mail_port, page=page)
+            await stop.wait()
+    log.info("mail catcher stopped")
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[None]:
+    """Serve while the context is open; both ports answer from its beginning. Raises as `run` does."""
+    directory = settings.data_dir / "mail"
+    try:
+        store = await asyncio.to_thread(MailStore, directory)
+    except OSError as exc:
+        raise CannotKeepMail(f"DATA_DIR: cannot keep mails in {directory}: {exc.strerror}") from exc
+    host = settings.mail_catcher_host
+    with (
+        _listening(host, settings.mail_port, name="MAIL_PORT") as smtp_socket,
+        _listening(host, settings.mail_ui_port, name="MAIL_UI_PORT") as web_socket,
+    ):
+        web = _Web(store, smtp_port=settings.mail_port)
+        async with await serve_smtp(store, smtp_socket):
+            serving_web = asyncio.create_task(web.serve(sockets=[web_socket]))
+            try:
+                yield
+            finally:
+                web.should_exit = True
+                await serving_web
+
+
+class _Web(uvicorn.Server):
+    """uvicorn, but signals are this process's own business."""
+
+    def __init__(self, store: MailStore, *, smtp_port: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                make_web_app(store, smtp_port=smtp_port),
+                log_config=None,
+                access_log=False,
+                log_level="warning",
+                server_header=False,
+                timeout_graceful_shutdown=_DRAIN,
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextmanager
+def _listening(host: str, port: int, *, name: str) -> Iterator[socket.socket]:
+    try:
+        listener = socket.create_server((host, port), backlog=512)
+    except OSError as exc:
+        in_use = exc.errno == errno.EADDRINUSE
+        why = "another process uses this port" if in_use else exc.strerror or str(exc)
+        raise CannotListen(f"{name}={port}: cannot listen on {host}:{port}: {why}") from exc
+    with listener:
+        yield listener
