@@ -1,0 +1,80 @@
+# What one does with a checkout. Paths are relative, so that it works below directories with spaces in their names.
+# GNU make 3.81 or newer. `make` alone explains itself.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lock clean FORCE
+SHELL := /bin/sh
+
+# The Python to make .venv with; empty: the newest of those that are found. As in: make run PYTHON=/opt/python/bin/python3
+PYTHON ?=
+PIP := .venv/bin/python -m pip --disable-pip-version-check -qq
+
+help:
+	@echo "make run     start everything in the foreground; Ctrl-C stops it (makes .venv at first)"
+	@echo "make test    every check that a change must pass"
+	@echo "make lock    resolve requirements.lock and requirements-dev.lock anew (needs uv)"
+	@echo "make clean   remove .venv and what tools left behind; never data (.jobledger, output)"
+
+run: .venv/.installed
+	@exec .venv/bin/jobledger up
+
+test: .venv/.installed-dev
+	@failed=; \
+	check() { \
+		echo "==> $$*"; \
+		PATH="$$PWD/.venv/bin:$$PATH" "$$@" || { failed="$$failed  $$*\n"; echo "==> FAILED: $$*"; }; \
+	}; \
+	check ruff check .; \
+	check ruff format --check .; \
+	check mypy; \
+	check lint-imports; \
+	check deptry .; \
+	check pytest --cov --cov-report=term; \
+	if [ -n "$$failed" ]; then printf "\nFailed:\n$$failed"; exit 1; fi; \
+	echo; echo "All checks passed."
+
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links --quiet pyproject.toml --extra embedded
+
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv (https://docs.astral.sh/uv/), which is not installed" >&2; exit 1; }
+	$(LOCK) --group build -o requirements.lock
+	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache htmlcov dist build
+	rm -f .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed: requirements.lock pyproject.toml .venv/.place
+	@echo "Installing what Jobledger needs into .venv …"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.lock .venv/.installed
+	@echo "Installing what its checks need into .venv …"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# .venv knows where it lies and which Python made it: in a checkout that was moved, or after that Python went, it is made anew.
+ifneq ($(shell [ "$$(cat .venv/.place 2>/dev/null)" = "$$(pwd)" ] && .venv/bin/python -c '' 2>/dev/null && echo fits),fits)
+.venv/.place: FORCE
+endif
+
+.venv/.place:
+	@if [ ! -e .venv/.place ] && .venv/bin/python -m pip --version >/dev/null 2>&1; then pwd > .venv/.place; exit 0; fi; \
+	old=; \
+	for python in $(if $(PYTHON),"$(PYTHON)",python3.14 python3.13 python3.12 python3.11 python3 python); do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		old="$$python"; \
+		"$$python" -c 'import ensurepip, venv' 2>/dev/null || continue; \
+		echo "Making .venv with $$python ($$("$$python" -c 'import platform; print(platform.python_version())')) …"; \
+		rm -rf .venv; "$$python" -m venv .venv || exit 1; \
+		pwd > .venv/.place; exit 0; \
+	done; \
+	if [ -n "$$old" ]; then \
+		echo "$$old cannot make virtual environments (no venv or ensurepip): on Debian and Ubuntu, install python3-venv" >&2; \
+	else \
+		echo "no Python of version 3.11 or newer is found: install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	fi; exit 1
