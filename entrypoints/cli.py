@@ -135,8 +135,8 @@ def _run_process(name: str, module: str) -> None:
     import uvloop
 
     settings = _begin(name)
-    run: Callable[[Settings], Coroutine[Any, Any, None]] = importlib.import_module(module).run
     try:
+        run: Callable[[Settings], Coroutine[Any, Any, None]] = importlib.import_module(module).run
         uvloop.run(run(settings))
     except (JobledgerError, OSError):
         raise

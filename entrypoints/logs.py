@@ -21,6 +21,7 @@ from entrypoints.settings import Settings
 
 _DIM, _BOLD, _RESET = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 _LEVEL_COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
+_FIRST = ("timestamp", "level", "process", "event")  # in JSON lines
 
 
 def set_up_logs(process: str, settings: Settings) -> None:
@@ -120,4 +121,5 @@ def _short(value: object) -> str:
 
 
 def _to_json(event: EventDict, **_options: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode(errors="replace")
+    ordered = {key: event.pop(key) for key in _FIRST if key in event} | event
+    return msgspec.json.encode(ordered, enc_hook=repr).decode()

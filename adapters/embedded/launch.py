@@ -16,7 +16,8 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2  # linux/securebits.h
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
@@ -40,12 +41,13 @@ def main(argv: list[str]) -> None:
 
 def _become(uid: int, gid: int, capability: int | None) -> None:
     if capability is not None:
-        _check(_libc().prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
+        # Not PR_SET_KEEPCAPS: without this bit access(2) answers as if there were no capability, and PostgreSQL asks it.
+        _check(_libc().prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
     if capability is not None:
-        # Ambient, so that it survives exec; that wants it to be permitted and inheritable (capabilities(7)).
+        # This one and no other. Ambient, so that it survives exec; that wants it to be permitted and inheritable (capabilities(7)).
         bit = 1 << capability
         header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
         data = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)

@@ -15,6 +15,7 @@ from adapters.embedded.program import CannotStart, RunAs
 # is what containers usually have. Linux.
 _READ_SEARCH = 2  # CAP_DAC_READ_SEARCH
 _OVERRIDE = 1  # CAP_DAC_OVERRIDE
+_SET_CAPABILITIES = 8  # CAP_SETPCAP: it takes that to keep one
 
 
 def run_as_for(reads: Iterable[Path], *, owned: Path) -> RunAs | None:
@@ -30,7 +31,7 @@ def run_as_for(reads: Iterable[Path], *, owned: Path) -> RunAs | None:
         return RunAs(uid, gid)
     permitted = _permitted_capabilities()
     for capability in (_READ_SEARCH, _OVERRIDE):
-        if permitted >> capability & 1:
+        if permitted >> capability & 1 and permitted >> _SET_CAPABILITIES & 1:
             return RunAs(uid, gid, capability)
     raise CannotStart(
         f"PostgreSQL does not run as root, and user id {uid} cannot reach {owned}: start as an ordinary user,"
