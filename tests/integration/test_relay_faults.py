@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -152,9 +153,7 @@ async def test_a_started_job_is_not_added_again_and_a_deleted_entry_is(system: S
 @pytest.mark.parametrize(
     "nonsense", [{"position": "x"}, {"position": "007"}, {"version": "9" * 30}, {"log": b"\xff"}, {"default": "last"}]
 )
-async def test_a_hash_that_somebody_scribbled_on_is_made_again(
-    system: System, nonsense: dict[str, str | bytes]
-) -> None:
+async def test_a_hash_that_somebody_scribbled_on_is_made_again(system: System, nonsense: dict[Any, Any]) -> None:
     jobs = await system.create(2)
     await relay_all(system.relay)
     await system.redis.hset(RELAY, mapping=nonsense)
