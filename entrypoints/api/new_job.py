@@ -21,6 +21,7 @@ MAX_NESTING = 64  # of the payload: what every reader of the log, in any languag
 
 _decode = Decoder(NewJob).decode
 _NOT_MARKS = bytes(set(range(256)) - set(b'"[]{}'))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")  # which kind of bracket it is, the parser looks at
 
 
 def read_new_job(body: bytes, job_types: Collection[str]) -> NewJob:
@@ -66,14 +67,14 @@ def is_nested_deeper(text: bytes, depth: int) -> bool:
     if text.count(b"[") + text.count(b"{") <= depth:
         return False
     # Escapes go first: what is left of a string then holds no quotation mark, and every second piece lies outside of strings.
-    marks = text.replace(rb"\\", b"").replace(rb"\"", b"").translate(None, _NOT_MARKS)
+    marks = text.replace(rb"\\", b"").replace(rb"\"", b"").translate(_ONE_KIND, _NOT_MARKS)
     brackets = b"".join(marks.split(b'"')[::2])
-    for _ in range(depth):
+    for _ in range(depth):  # each round takes away the innermost level
         before = len(brackets)
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")
         if len(brackets) == before:
             # All is gone; or what is left does not belong together, is no JSON, and the parser says so if it dares to.
-            return brackets.count(b"[") + brackets.count(b"{") > depth
+            return brackets.count(b"[") > depth
     return len(brackets) > 0
 
 

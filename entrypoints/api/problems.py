@@ -63,7 +63,6 @@ UNAVAILABLE = Kind(
 )
 
 KINDS: tuple[Kind, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Kind))
-_BY_STATUS = {kind.status: kind for kind in (INVALID_REQUEST, NOT_FOUND, METHOD_NOT_ALLOWED, BODY_TOO_LARGE, NOT_JSON)}
 
 
 class Problem(Exception):
@@ -81,7 +80,7 @@ class Problem(Exception):
 
 def problem_answer(exc: BaseException, scope: Scope) -> Answer:
     """The answer for an error. What is not the client's doing is logged, and told without particulars."""
-    problem = _problem_of(exc)
+    problem = _problem_of(exc, scope)
     if problem.kind.status >= 500:
         _log.error(
             "request failed",
@@ -104,7 +103,7 @@ def problem_answer(exc: BaseException, scope: Scope) -> Answer:
     )
 
 
-def _problem_of(exc: BaseException) -> Problem:
+def _problem_of(exc: BaseException, scope: Scope) -> Problem:
     match exc:
         case Problem():
             return exc
@@ -120,10 +119,14 @@ def _problem_of(exc: BaseException) -> Problem:
         case UnknownEventType():
             # A rolling release: the log's writers are newer than this process, which will be replaced soon.
             return Problem(UNAVAILABLE, "this job was written by a newer release", headers=[(b"retry-after", b"10")])
+        case HTTPException(status_code=404):
+            return Problem(NOT_FOUND, "no such path; /schema lists those that there are")
+        case HTTPException(status_code=405):
+            allowed = (exc.headers or {}).get("allow", "")
+            detail = f"{scope.get('method')} is not allowed here; allowed are {allowed}"
+            return Problem(METHOD_NOT_ALLOWED, detail, headers=[(b"allow", allowed.encode())])
         case HTTPException(status_code=status) if status < 500:
-            kind = _BY_STATUS.get(status, INVALID_REQUEST)
-            headers = [(name.lower().encode(), value.encode()) for name, value in (exc.headers or {}).items()]
-            return Problem(kind, exc.detail or HTTPStatus(status).phrase, headers=headers)
+            return Problem(INVALID_REQUEST, exc.detail or HTTPStatus(status).phrase)
         case _:
             return Problem(INTERNAL, "the request could not be answered; the log of the service says why")
 
