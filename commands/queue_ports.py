@@ -131,7 +131,10 @@ class ClaimQueue(Protocol):
         each entry is in one place before and after, never in none or two."""
 
     async def sweep(self, count: int, min_idle_seconds: float) -> list[QueueEntry]:
-        """Take over up to `count` entries that some worker read so long ago and did not acknowledge."""
+        """Take over up to `count` entries that some worker read so long ago and neither acknowledged nor parked.
+
+        This worker counts too, so what it read and could not claim comes again: call it while no claim is under way.
+        """
 
 
 class QueueConsumers(Protocol):

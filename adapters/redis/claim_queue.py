@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -51,10 +51,10 @@ class RedisClaimQueue:
         self._read_script = Script(self._client, "read")
         self._acknowledge_script = Script(self._client, "acknowledge")
         self._park_script = Script(self._client, "park")
-        # Taken by this worker and not yet acknowledged; the value is the field of MOVED, or "".
-        self._held: dict[_Place, str] = {}
-        self._owed: dict[_Place, str] = {}  # acknowledgements that did not get through
         self._ready: deque[QueueEntry] = deque()  # taken, not yet handed out
+        self._held: set[_Place] = set()  # taken, and neither acknowledged nor parked
+        # To be acknowledged, and not known to be; the value is the field of MOVED, or "". Kept while a call is under way.
+        self._owed: dict[_Place, str] = {}
         self._unseen = True  # whether Redis may have given us entries that no code saw: an error, or an earlier life
         self._missing = False
 
@@ -64,7 +64,7 @@ class RedisClaimQueue:
             return []
         with translated("read the queue"):
             if self._owed:
-                await self._settle({})
+                await self._settle()
             if self._unseen:
                 await self._recover()
             if not self._ready:
@@ -79,7 +79,8 @@ class RedisClaimQueue:
     async def acknowledge(self, entries: Sequence[QueueEntry]) -> None:
         """See ClaimQueue.acknowledge. What does not get through is sent again with the next call, or before a read."""
         with translated("acknowledge"):
-            await self._settle({(entry.stream, entry.entry_id): _moved(entry) for entry in entries})
+            self._owe({(entry.stream, entry.entry_id): _moved(entry) for entry in entries})
+            await self._settle()
 
     async def park(self, entries: Sequence[QueueEntry]) -> None:
         """See ClaimQueue.park. If it fails, `read` gives the entries again."""
@@ -91,13 +92,13 @@ class RedisClaimQueue:
             except BaseException:
                 self._ready.extend(entries)
                 raise
-            for entry in entries:
-                self._held.pop((entry.stream, entry.entry_id), None)
+            self._held.difference_update((entry.stream, entry.entry_id) for entry in entries)
 
     async def sweep(self, count: int, min_idle_seconds: float) -> list[QueueEntry]:
         """See ClaimQueue.sweep. Follows the cursor of each stream to its end, or until `count` are taken."""
         idle = int(min_idle_seconds * 1000)
         taken: list[QueueEntry] = []
+        ours = {(entry.stream, entry.entry_id) for entry in self._ready}
         with translated("sweep the queue"):
             try:
                 for stream in self._streams:
@@ -105,11 +106,11 @@ class RedisClaimQueue:
                     while len(taken) < count:
                         wanted = min(count - len(taken), _MAX_SWEPT)
                         cursor, found = await self._autoclaim(stream, idle, cursor, wanted)
-                        taken += self._admit_raw(stream, found, is_new=False)
+                        taken += self._admit(stream, found, besides=ours)
                         if cursor == "0-0":
                             break
                 if self._owed:
-                    await self._settle({})
+                    await self._settle()
             except BaseException:
                 # Entries of a reply that nobody saw are ours now, and so are those already taken.
                 self._ready.extend(taken)
@@ -158,7 +159,9 @@ class RedisClaimQueue:
             self._unseen = True
             raise
         for stream, raw in found or ():
-            await self._receive(self._admit_raw(stream, raw, is_new=True), [])
+            self._ready.extend(self._admit(stream, raw, is_new=True))
+        if self._owed:
+            await self._settle()
         return False
 
     async def _recover(self) -> None:
@@ -169,11 +172,11 @@ class RedisClaimQueue:
                 found: list[RawEntry] = [("0", None)]
                 while found:
                     found = await self._pending(stream, after=str(found[-1][0]))
-                    self._ready.extend(self._admit_raw(stream, found, is_new=False))
+                    self._ready.extend(self._admit(stream, found, besides=self._held))
                     if len(found) < _PAGE:
                         break
             if self._owed:
-                await self._settle({})
+                await self._settle()
         except BaseException:
             self._unseen = True
             raise
@@ -201,17 +204,19 @@ class RedisClaimQueue:
         """Make new entries ready, and take malformed ones out of the queue."""
         for entry in entries:
             if is_sound(entry):
-                self._held[entry.stream, entry.entry_id] = _moved(entry)
+                self._hold(entry)
                 self._ready.append(entry)
             else:
                 malformed.append((entry.stream, entry.entry_id))
         self._condemn(malformed)
         if self._owed:
-            await self._settle({})
+            await self._settle()
 
-    def _admit_raw(self, stream: str, found: Iterable[RawEntry], *, is_new: bool) -> list[QueueEntry]:
-        """Read entries and hold them; malformed ones become owed. Old ones that are held already are passed over: only a
-        new delivery of the same id is another entry (the queue was made again)."""
+    def _admit(
+        self, stream: str, found: Iterable[RawEntry], *, is_new: bool = False, besides: Collection[_Place] = ()
+    ) -> list[QueueEntry]:
+        """Read entries and hold them, but for those `besides` and those that are to be acknowledged; malformed ones become
+        owed. A new delivery of a place that we know is another entry: the queue was made again."""
         entries: list[QueueEntry] = []
         malformed: list[_Place] = []
         for raw in found:
@@ -219,35 +224,39 @@ class RedisClaimQueue:
             entry = read_entry(stream, raw)
             if entry is None:
                 malformed.append(place)
-            elif is_new or place not in self._held:
-                self._held[place] = _moved(entry)
+            elif is_new or (place not in self._owed and place not in besides):
+                self._hold(entry)
                 entries.append(entry)
         self._condemn(malformed)
         return entries
 
+    def _hold(self, entry: QueueEntry) -> None:
+        place = (entry.stream, entry.entry_id)
+        self._held.add(place)
+        if self._owed:
+            self._owed.pop(place, None)
+
     def _condemn(self, malformed: list[_Place]) -> None:
         if malformed:
-            self._owed.update(dict.fromkeys(malformed, ""))
+            self._owe(dict.fromkeys(malformed, ""))
             _log.warning("malformed entries leave the queue", count=len(malformed), first=malformed[0])
 
-    async def _settle(self, places: dict[_Place, str]) -> None:
-        """XACK and XDEL these and what is owed, all or nothing."""
-        batch = {**self._owed, **places}
-        self._owed = {}
+    def _owe(self, places: Mapping[_Place, str]) -> None:
+        self._owed.update(places)
+        self._held.difference_update(places)
+
+    async def _settle(self) -> None:
+        """XACK and XDEL all that is owed, in one step."""
+        batch = dict(self._owed)
         if not batch:
             return
         by_stream: dict[str, list[str]] = {}
         for stream, entry_id in batch:
             by_stream.setdefault(stream, [stream]).append(entry_id)
-        try:
-            await self._acknowledge_script(
-                [MOVED], GROUP, encode(list(by_stream.values())), encode([field for field in batch.values() if field])
-            )
-        except BaseException:
-            self._owed = {**batch, **self._owed}
-            raise
+        fields = [field for field in batch.values() if field]
+        await self._acknowledge_script([MOVED], GROUP, encode(list(by_stream.values())), encode(fields))
         for place in batch:
-            self._held.pop(place, None)
+            self._owed.pop(place, None)
 
     def _report(self, *, is_missing: bool) -> None:
         if is_missing != self._missing:

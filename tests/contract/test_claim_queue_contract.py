@@ -120,12 +120,14 @@ async def test_a_sweep_takes_over_what_another_worker_left(bench: Bench) -> None
     assert await bench.contents() == []
 
 
-async def test_a_sweep_leaves_alone_what_this_worker_is_claiming(bench: Bench) -> None:
-    await fill(bench, entry(1))
+async def test_what_a_worker_read_and_could_not_claim_comes_again_with_its_own_sweep(bench: Bench) -> None:
+    await fill(bench, entry(1), entry(2))
     worker = bench.worker("w")
-    await worker.read(1, 0)
+    first, second = await worker.read(2, 0)
+    await worker.acknowledge([second])
 
-    assert await worker.sweep(10, 0) == []
+    assert await worker.sweep(10, 60) == []
+    assert await worker.sweep(10, 0) == [first]
 
 
 async def test_a_parked_entry_waits_for_a_worker_that_knows_its_type(bench: Bench) -> None:

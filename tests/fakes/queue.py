@@ -207,8 +207,8 @@ class FakeClaimQueue:
         taken: list[QueueEntry] = []
         for name in self._names:
             stream = self._server.streams.get(name, FakeStream())
-            for id, (consumer, at) in list(stream.pending.items()):
-                if len(taken) < count and now - at >= min_idle_seconds and consumer != self._worker_id:
+            for id, (_, at) in list(stream.pending.items()):
+                if len(taken) < count and now - at >= min_idle_seconds and stream.entries.get(id) not in self._ready:
                     if id not in stream.entries:
                         del stream.pending[id]
                         continue
