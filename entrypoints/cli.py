@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
             raise
         _complain(str(exc))
         code = CANNOT
-    sys.exit(code)
+    sys.exit(code or 0)
 
 
 def _begin(process: str) -> Settings:
