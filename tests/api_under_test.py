@@ -62,7 +62,9 @@ async def _is_as_documented(response: httpx.Response) -> None:
     for name, header in documented.get("headers", {}).items():
         assert name in response.headers or not header.get("required"), f"{name} is missing"
     if media_type != "text/html":
-        check(response.json(), documented["content"][media_type]["schema"])
+        # Python itself refuses to read numbers of more than 4,300 digits; that they are numbers is all that matters here.
+        value = response.json(parse_int=lambda digits: int(digits[:300]))
+        check(value, documented["content"][media_type]["schema"])
 
 
 _HOOKS = {"response": [_is_as_documented]}
