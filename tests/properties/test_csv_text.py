@@ -62,7 +62,7 @@ def neutral(text: str) -> str:
     return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-@effort(quick=150, long=20_000)
+@effort(quick=150, long=5000)
 @given(rows=rows_of_anything | uniform_rows, neutralise=st.booleans())
 @example(rows=[{"a": None}, {"a": ""}], neutralise=True)
 @example(rows=[{"": ""}], neutralise=True)

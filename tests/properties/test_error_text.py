@@ -20,7 +20,7 @@ def text_of(exc: BaseException) -> str:
     return msgspec.json.decode(encoded, type=str)
 
 
-@effort(quick=150, long=20_000)
+@effort(quick=150, long=5000)
 @given(message=any_text, repeated=st.integers(1, 100))
 def test_any_message_becomes_a_text_that_can_be_stored(message: str, repeated: int) -> None:
     text = text_of(ValueError(message * repeated))
