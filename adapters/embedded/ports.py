@@ -12,9 +12,9 @@ _PATIENCE_SECONDS = 3.0  # what a killed supervisor left behind ends within mome
 _LOOK_SECONDS = 0.1
 
 
-def check_port_is_free(setting: str, host: str, port: int) -> None:
-    """Raises CannotStart, which names `setting`, if nobody can listen on `port` of `host` now or in a few seconds."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def check_port_is_free(setting: str, host: str, port: int, *, patience: float = _PATIENCE_SECONDS) -> None:
+    """Raises CannotStart, which names `setting`, if nobody can listen on `port` of `host` now or within `patience` seconds."""
+    deadline = time.monotonic() + patience
     while True:
         try:
             _bind(host, port)
