@@ -1,7 +1,7 @@
 """JSON objects as CSV text (RFC 4180): CRLF line ends, a header row, quotes only where needed. No files in here.
 
 Works by columns, a block of rows at a time: most columns hold one kind of value, so that one look at their types and one
-search for characters that need care replaces a decision per cell. Three times as fast as `csv.writer` over rows.
+search for characters that need care replaces a decision per cell. Measured: twice as fast as `csv.writer` over rows.
 """
 
 from __future__ import annotations
