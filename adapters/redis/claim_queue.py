@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 
 from adapters.redis.connecting import REPLY_SECONDS, connect
 from adapters.redis.entries import RawEntry, is_sound, read_entry
-from adapters.redis.names import GROUP, MOVED, PARKED_STREAMS, moved_field
+from adapters.redis.names import GROUP, MOVED, PARKED_STREAMS, RELAY, moved_field
 from adapters.redis.script import Script
 from adapters.redis.translating import translated
 from commands.ports import QueueEntry
@@ -29,7 +29,9 @@ _PAGE = 1_000  # own pending entries looked at in one round trip
 _MAX_SWEPT = 100  # entries that one XAUTOCLAIM takes
 
 _Place = tuple[str, str]  # stream, entry id
-_decode = Decoder(tuple[int, list[QueueEntry], list[_Place]]).decode
+# What an entry is known by here: stream, entry id, job id, version. A queue that was made again may give an id to another job.
+_Known = tuple[str, str, str, int]
+_decode = Decoder(tuple[str, int, list[QueueEntry], list[_Place]]).decode
 
 
 class RedisClaimQueue:
@@ -52,9 +54,10 @@ class RedisClaimQueue:
         self._acknowledge_script = Script(self._client, "acknowledge")
         self._park_script = Script(self._client, "park")
         self._ready: deque[QueueEntry] = deque()  # taken, not yet handed out
-        self._held: set[_Place] = set()  # taken, and neither acknowledged nor parked
-        # To be acknowledged, and not known to be; the value is the field of MOVED, or "". Kept while a call is under way.
-        self._owed: dict[_Place, str] = {}
+        # Taken, and neither acknowledged nor parked; the value says when the queue was made that it came from, or before.
+        self._held: dict[_Known, str] = {}
+        self._owed: dict[_Known, str] = {}  # to be acknowledged, and not known to be; likewise
+        self._made = ""  # when the queue was made that was last read from
         self._unseen = True  # whether Redis may have given us entries that no code saw: an error, or an earlier life
         self._missing = False
 
@@ -79,7 +82,10 @@ class RedisClaimQueue:
     async def acknowledge(self, entries: Sequence[QueueEntry]) -> None:
         """See ClaimQueue.acknowledge. What does not get through is sent again with the next call, or before a read."""
         with translated("acknowledge"):
-            self._owe({(entry.stream, entry.entry_id): _moved(entry) for entry in entries})
+            for entry in entries:
+                known = _known(entry)
+                if (made := self._held.pop(known, None)) is not None:
+                    self._owed[known] = made
             await self._settle()
 
     async def park(self, entries: Sequence[QueueEntry]) -> None:
@@ -92,13 +98,14 @@ class RedisClaimQueue:
             except BaseException:
                 self._ready.extend(entries)
                 raise
-            self._held.difference_update((entry.stream, entry.entry_id) for entry in entries)
+            for entry in entries:
+                self._held.pop(_known(entry), None)
 
     async def sweep(self, count: int, min_idle_seconds: float) -> list[QueueEntry]:
         """See ClaimQueue.sweep. Follows the cursor of each stream to its end, or until `count` are taken."""
         idle = int(min_idle_seconds * 1000)
         taken: list[QueueEntry] = []
-        ours = {(entry.stream, entry.entry_id) for entry in self._ready}
+        ours = {_known(entry) for entry in self._ready}
         with translated("sweep the queue"):
             try:
                 for stream in self._streams:
@@ -126,12 +133,12 @@ class RedisClaimQueue:
     async def _read_now(self, count: int) -> bool:
         """Read without waiting; answers whether a stream of the relay is missing."""
         try:
-            reply = await self._read_script(self._streams, GROUP, self._consumer, count, packed=True)
+            reply = await self._read_script([RELAY, *self._streams], GROUP, self._consumer, count, packed=True)
         except BaseException:
             self._unseen = True
             raise
         try:
-            missing, entries, malformed = _decode(reply)
+            self._made, missing, entries, malformed = _decode(reply)
         except msgspec.DecodeError:
             # Somebody wrote what is no text, or no number: it is ours now, and read again one by one.
             await self._recover()
@@ -168,6 +175,7 @@ class RedisClaimQueue:
         """Read what is pending for us and was never handed out."""
         self._unseen = False
         try:
+            self._made = await _run(self._client, "HGET", RELAY, "made") or ""
             for stream in self._streams:
                 found: list[RawEntry] = [("0", None)]
                 while found:
@@ -213,50 +221,44 @@ class RedisClaimQueue:
             await self._settle()
 
     def _admit(
-        self, stream: str, found: Iterable[RawEntry], *, is_new: bool = False, besides: Collection[_Place] = ()
+        self, stream: str, found: Iterable[RawEntry], *, is_new: bool = False, besides: Collection[_Known] = ()
     ) -> list[QueueEntry]:
         """Read entries and hold them, but for those `besides` and those that are to be acknowledged; malformed ones become
-        owed. A new delivery of a place that we know is another entry: the queue was made again."""
+        owed. A new delivery of what we know means that the queue was made again."""
         entries: list[QueueEntry] = []
         malformed: list[_Place] = []
         for raw in found:
-            place = (stream, str(raw[0]))
             entry = read_entry(stream, raw)
             if entry is None:
-                malformed.append(place)
-            elif is_new or (place not in self._owed and place not in besides):
+                malformed.append((stream, str(raw[0])))
+            elif is_new or ((known := _known(entry)) not in self._owed and known not in besides):
                 self._hold(entry)
                 entries.append(entry)
         self._condemn(malformed)
         return entries
 
     def _hold(self, entry: QueueEntry) -> None:
-        place = (entry.stream, entry.entry_id)
-        self._held.add(place)
+        known = _known(entry)
+        self._held[known] = self._made
         if self._owed:
-            self._owed.pop(place, None)
+            self._owed.pop(known, None)
 
     def _condemn(self, malformed: list[_Place]) -> None:
         if malformed:
-            self._owe(dict.fromkeys(malformed, ""))
+            self._owed.update(((stream, entry_id, "", 0), self._made) for stream, entry_id in malformed)
             _log.warning("malformed entries leave the queue", count=len(malformed), first=malformed[0])
-
-    def _owe(self, places: Mapping[_Place, str]) -> None:
-        self._owed.update(places)
-        self._held.difference_update(places)
 
     async def _settle(self) -> None:
         """XACK and XDEL all that is owed, in one step."""
-        batch = dict(self._owed)
+        batch = list(self._owed.items())
         if not batch:
             return
-        by_stream: dict[str, list[str]] = {}
-        for stream, entry_id in batch:
-            by_stream.setdefault(stream, [stream]).append(entry_id)
-        fields = [field for field in batch.values() if field]
-        await self._acknowledge_script([MOVED], GROUP, encode(list(by_stream.values())), encode(fields))
-        for place in batch:
-            self._owed.pop(place, None)
+        sure = [known for known, made in batch if made == self._made]
+        unsure = [known for known, made in batch if made != self._made]
+        moved = [field for known, _ in batch if (field := _moved(known))]
+        await self._acknowledge_script([RELAY, MOVED], GROUP, self._made, encode([sure, unsure]), encode(moved))
+        for known, _ in batch:
+            self._owed.pop(known, None)
 
     def _report(self, *, is_missing: bool) -> None:
         if is_missing != self._missing:
@@ -267,10 +269,16 @@ class RedisClaimQueue:
                 _log.info("the queue is there again")
 
 
-def _moved(entry: QueueEntry) -> str:
-    if entry.entry_id.endswith("-0") and not entry.stream.startswith(PARKED_PREFIX):
+def _known(entry: QueueEntry) -> _Known:
+    return entry.stream, entry.entry_id, entry.job_id, entry.version
+
+
+def _moved(known: _Known) -> str:
+    """The field of MOVED that an entry has if it is not under its own id in its own stream."""
+    stream, entry_id, job_id, version = known
+    if entry_id.endswith("-0") and not stream.startswith(PARKED_PREFIX):
         return ""
-    return moved_field(entry.job_id, entry.version)
+    return moved_field(job_id, version)
 
 
 async def _run(client: Redis, *command: str | int) -> Any:

@@ -98,13 +98,13 @@ class FakeBench:
 
 class RedisBench:
     def __init__(self, redis_url: str) -> None:
-        self._url = redis_url
+        self.url = redis_url
         self._workers: list[RedisClaimQueue] = []
         self.client: Redis = connect(redis_url, name="bench")
         self.relay_queue: RelayQueue = RedisRelayQueue(self.client)
 
     def worker(self, worker_id: str, *job_types: str) -> RedisClaimQueue:
-        self._workers.append(RedisClaimQueue(self._url, worker_id=worker_id, job_types=job_types))
+        self._workers.append(RedisClaimQueue(self.url, worker_id=worker_id, job_types=job_types))
         return self._workers[-1]
 
     async def flush(self) -> None:
@@ -130,6 +130,8 @@ class RedisBench:
         for name in STREAMS.values():
             raw: Any = await self.client.xrange(name)
             for entry_id, of in raw:
+                if "job" not in of:
+                    continue  # of add_foreign
                 found.append(QueueEntry(name, entry_id, of["job"], int(of["version"]), of["type"], int(of["attempt"])))
         return found
 

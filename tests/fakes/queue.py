@@ -223,5 +223,10 @@ class FakeClaimQueue:
         stream = self._server.streams.get(entry.stream)
         if stream is None:
             return False
-        stream.pending.pop(_id(entry.entry_id), None)
-        return stream.entries.pop(_id(entry.entry_id), None) is not None
+        id = _id(entry.entry_id)
+        if (
+            id in stream.entries and stream.entries[id] != entry
+        ):  # the queue was made again from another past of the log
+            return False
+        stream.pending.pop(id, None)
+        return stream.entries.pop(id, None) is not None

@@ -1,15 +1,16 @@
 -- Reads what nobody has read yet, stream after stream, so that none is touched while one before it has entries left.
--- KEYS     the streams in their order
+-- KEYS     the hash of the relay, the streams in their order
 -- ARGV     group, consumer, how many entries at most
--- Answers  MessagePack {1 if a stream of the relay or its group is missing, else 0; {entry, …}; {{stream, id} of a malformed
+-- Answers  MessagePack {when the queue was made; 1 if a stream of the relay or its group is missing, else 0; {entry, …}; {{stream, id} of a malformed
 --          entry, …}}; an entry is {stream, id, job id, version, type, attempt}
 --
 -- XREADGROUP without BLOCK is an ordinary write in a script (Redis 5 and later). One packed text is answered, not lists of
 -- lists: that halves the time here and in the client.
 local group, consumer, left = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local missing, entries, malformed = 0, {}, {}
-for _, stream in ipairs(KEYS) do
+for i = 2, #KEYS do
     if left <= 0 then break end
+    local stream = KEYS[i]
     local got = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', left, 'STREAMS', stream, '>')
     if got and got.err then
         if not string.find(got.err, 'NOGROUP', 1, true) then return got end
@@ -35,4 +36,5 @@ for _, stream in ipairs(KEYS) do
         end
     end
 end
-return cmsgpack.pack({missing, entries, malformed})
+local made = redis.pcall('HGET', KEYS[1], 'made')
+return cmsgpack.pack({type(made) == 'string' and made or '', missing, entries, malformed})

@@ -9,5 +9,7 @@ local parked = redis.pcall('SMEMBERS', KEYS[5])
 for _, stream in ipairs(parked.err and {} or parked) do redis.call('DEL', stream) end
 redis.call('DEL', unpack(KEYS))
 for i = 2, 3 do redis.call('XGROUP', 'CREATE', KEYS[i], GROUP, '0', 'MKSTREAM') end
-redis.call('HSET', KEYS[1], 'log', ARGV[3], 'position', '0', 'job', '', 'version', '0', KEYS[2], '0-0', KEYS[3], '0-0')
+-- When it was made: workers know by it whether what they read is of this queue.
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'made', now[1] .. '.' .. now[2], 'log', ARGV[3], 'position', '0', 'job', '', 'version', '0', KEYS[2], '0-0', KEYS[3], '0-0')
 return state()
