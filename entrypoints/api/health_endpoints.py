@@ -71,17 +71,9 @@ class HealthEndpoints:
     def _parts(self, health: Health) -> dict[str, PartView]:
         lag = max(0, health.head - health.projected)
         lag_seconds = round(max(0.0, health.projection_age or 0.0), 3)
-        reported_at = health.redis_reported_at
-        is_fresh = health.redis_report_age is not None and health.redis_report_age <= _REPORT_MAX_AGE
         return {
             "postgres": PartView("ok"),
-            "redis": PartView(
-                health.redis_state if is_fresh else "unknown",
-                detail=UNSET if is_fresh else "no dispatcher has reported lately",
-                reported_at=UNSET
-                if reported_at is None
-                else reported_at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
-            ),
+            "redis": _redis(health),
             "dispatcher": PartView(
                 "missing" if health.dispatcher is None else "ok",
                 detail=health.dispatcher or "nobody holds the lease",
@@ -90,6 +82,17 @@ class HealthEndpoints:
             "projector": PartView("ok" if lag_seconds <= self._max_lag else "behind", lag=lag, lag_seconds=lag_seconds),
             "workers": PartView("ok" if health.workers else "missing", count=health.workers),
         }
+
+
+def _redis(health: Health) -> PartView:
+    at = health.redis_reported_at
+    reported_at = UNSET if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    if health.redis_report_age is None or health.redis_report_age > _REPORT_MAX_AGE:
+        return PartView("unknown", detail="no dispatcher has reported lately", reported_at=reported_at)
+    if health.redis_state in ("ok", "unknown"):
+        return PartView(health.redis_state, reported_at=reported_at)
+    # An error's own text, which may hold addresses: not for everyone who can reach this page.
+    return PartView("failing", detail="the dispatcher's log says why", reported_at=reported_at)
 
 
 def _health_answer(parts: dict[str, PartView], *, is_working: bool) -> Answer:

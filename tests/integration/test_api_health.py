@@ -50,7 +50,12 @@ async def test_all_is_well(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("changes", "part", "expected"),
     [
-        ({"redis_state": "unreachable"}, "redis", {"status": "unreachable"}),
+        (
+            {"redis_state": "connecting to 10.0.0.7"},
+            "redis",
+            {"status": "failing", "detail": "the dispatcher's log says why"},
+        ),
+        ({"redis_state": "unknown"}, "redis", {"status": "unknown"}),
         ({"redis_report_age": 60.0}, "redis", {"status": "unknown", "detail": "no dispatcher has reported lately"}),
         ({"redis_report_age": None, "redis_reported_at": None}, "redis", {"status": "unknown"}),
         ({"dispatcher": None}, "dispatcher", {"status": "missing", "lag": 0}),

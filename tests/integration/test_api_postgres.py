@@ -115,7 +115,7 @@ async def test_health_tells_what_the_database_knows_of_each_part(postgres_url: s
             db.execute("insert into workers (id) values ('w1'), ('w2')")
             db.execute(
                 "update dispatcher_lease set holder = 'd1', expires_at = clock_timestamp() + interval '1 hour',"
-                " redis_state = 'unreachable', reported_at = clock_timestamp()"
+                " redis_state = 'Error 111', reported_at = clock_timestamp()"
             )
         behind = await client.get("/health")
         ready = await client.get("/readyz")
@@ -128,7 +128,7 @@ async def test_health_tells_what_the_database_knows_of_each_part(postgres_url: s
     assert fresh["degraded"] == ["redis", "dispatcher", "workers"]
     assert fresh["parts"]["redis"] == {"status": "unknown", "detail": "no dispatcher has reported lately"}
     assert behind.json()["degraded"] == ["redis"]
-    assert behind.json()["parts"]["redis"]["status"] == "unreachable"
+    assert behind.json()["parts"]["redis"]["status"] == "failing"
     assert behind.json()["parts"]["dispatcher"] == {"status": "ok", "detail": "d1", "lag": 1}
     assert behind.json()["parts"]["projector"]["lag"] == 1
     assert behind.json()["parts"]["workers"] == {"status": "ok", "count": 2}
