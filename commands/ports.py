@@ -9,24 +9,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from domain.errors import JobledgerError
+from domain.errors import LogDamaged as LogDamaged
+from domain.errors import Unavailable as Unavailable
 from domain.events import NewEvent, RecordedEvent
 from domain.job import Job
-
-
-class Unavailable(JobledgerError):
-    """A server that this needs cannot be reached or is overloaded now; nothing was done, and trying again may help."""
-
-    code = "unavailable"
-
-    def __init__(self, what: str, *, retry_after: float = 1.0) -> None:
-        super().__init__(what)
-        self.retry_after = retry_after  # seconds
-
-
-class LogDamaged(JobledgerError):
-    """The log has a gap or another log is there: readers stop, a person must look."""
-
-    code = "log_damaged"
 
 
 class RejectedData(JobledgerError):

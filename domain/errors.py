@@ -54,3 +54,19 @@ class UnknownJobType(JobledgerError):
         super().__init__(f"unknown job type {name!r}: known are {', '.join(known)}")
         self.name = name
         self.known = known
+
+
+class Unavailable(JobledgerError):
+    """A server that this needs cannot be reached or is overloaded now; nothing was done, and trying again may help."""
+
+    code = "unavailable"
+
+    def __init__(self, what: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(what)
+        self.retry_after = retry_after  # seconds
+
+
+class LogDamaged(JobledgerError):
+    """The log has a gap or another log is there: readers stop, a person must look."""
+
+    code = "log_damaged"

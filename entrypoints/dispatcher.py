@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 
 import structlog
@@ -18,12 +18,13 @@ from adapters.postgres.dispatch import PostgresDispatch
 from adapters.postgres.queue_feed import PostgresQueueFeed
 from adapters.postgres.wake_ups import AppendListener
 from adapters.redis.connecting import check_server, connect
-from adapters.redis.relay_queue import RedisRelayQueue
+from adapters.redis.relay_queue import RedisConsumers, RedisRelayQueue
+from commands.mend_queue import MendQueue
 from commands.ports import EventLog, Unavailable
 from commands.relay_events import Relay
 from commands.wake_due import WakeDue
 from commands.watch_workers import WatchWorkers
-from domain.errors import JobledgerError
+from domain.errors import JobledgerError, LogDamaged
 from entrypoints import wiring
 from entrypoints.process import stop_on_signals, unique_name, wait_until_ready
 from entrypoints.repeating import repeat
@@ -35,6 +36,7 @@ LEASE_EVERY = 1.0  # seconds
 RELAY_POLL = 0.25  # seconds: how late an event is relayed whose wake-up was lost; also finds a queue that was emptied
 STAND_BY = 0.2  # seconds between two looks at whether this dispatcher leads
 WATCH_EVERY = 1.0  # seconds
+MEND_EVERY = 180.0  # seconds between two looks for queued jobs that have no entry
 FORGET_EVERY = 60.0  # seconds between two looks for consumers of workers that are gone
 KEYS_EVERY = 600.0  # seconds between two sweeps of old idempotency keys
 STUCK_PAUSE = 5.0  # seconds before the relay looks again at what only a person can mend
@@ -52,12 +54,15 @@ async def run(settings: Settings) -> None:
             return
         async with AsyncExitStack() as opened:
             redis = await opened.enter_async_context(connect(settings.redis_url, name="jobledger-dispatcher"))
-            feed = await opened.enter_async_context(aclosing(PostgresQueueFeed(settings.database_url)))
+            feeds = [
+                await opened.enter_async_context(aclosing(PostgresQueueFeed(settings.database_url)))
+                for _ in range(2)  # one serves one loop at a time
+            ]
             dispatcher = Dispatcher(
                 settings,
                 name=unique_name(),
                 redis=redis,
-                feed=feed,
+                feeds=feeds,
                 pool=await opened.enter_async_context(wiring.pool(settings, application="dispatcher", size=4)),
                 log=await opened.enter_async_context(wiring.event_log(settings, application="dispatcher")),
                 wake_ups=await opened.enter_async_context(
@@ -78,7 +83,7 @@ class Dispatcher:
         *,
         name: str,
         redis: Redis,
-        feed: PostgresQueueFeed,
+        feeds: Sequence[PostgresQueueFeed],
         pool: wiring.Pool,
         log: EventLog,
         wake_ups: AppendListener,
@@ -89,7 +94,9 @@ class Dispatcher:
         self._redis = redis
         self._database = PostgresDispatch(pool, holder=name)
         self._queue = RedisRelayQueue(redis)
-        self._relay = Relay(queue=self._queue, feed=feed)
+        self._relay = Relay(queue=self._queue, feed=feeds[0])
+        self._mend_queue = MendQueue(queue=self._queue, feed=feeds[1])
+        self._consumers = RedisConsumers(redis)
         self._wake_due = WakeDue(waiting=self._database, log=log, actor=name)
         self._watch_workers = WatchWorkers(
             table=self._database,
@@ -111,6 +118,7 @@ class Dispatcher:
             ("relay the log to the queue", self._if_leading(self._relay_page), self._wake_ups.wait),
             ("wake due jobs", self._if_leading(self._wake_due.step), None),
             ("watch the workers", self._if_leading(self._watch), None),
+            ("look for jobs that are missing in the queue", self._if_leading(self._mend), None),
             ("forget old consumers", self._if_leading(self._forget_consumers), None),
             ("sweep idempotency keys", self._if_leading(self._sweep_keys), None),
         ]
@@ -166,8 +174,13 @@ class Dispatcher:
             _log.warning("attempt lost", job_id=job.id, attempt=job.attempts, worker=job.worker)
         return WATCH_EVERY
 
+    async def _mend(self) -> float:
+        with suppress(LogDamaged):  # the relay meets the same damage, and says so
+            return 0.0 if await self._mend_queue.step() else MEND_EVERY
+        return MEND_EVERY
+
     async def _forget_consumers(self) -> float:
-        await self._queue.forget(alive=list(await self._database.counters()))
+        await self._consumers.forget(alive=list(await self._database.counters()))
         return FORGET_EVERY
 
     async def _sweep_keys(self) -> float:

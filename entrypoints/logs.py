@@ -121,5 +121,5 @@ def _short(value: object) -> str:
 
 
 def _to_json(event: EventDict, **_options: Any) -> str:
-    ordered = {key: event.pop(key) for key in _FIRST if key in event} | event
+    ordered = {key: event.pop(key) for key in _FIRST if key in event} | dict(event)
     return msgspec.json.encode(ordered, enc_hook=repr).decode()

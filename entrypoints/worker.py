@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from adapters.files.leftovers import sweep_leftovers
 from adapters.postgres.job_reader import PostgresJobReader
 from adapters.postgres.worker_registry import PostgresWorkerRegistry
 from adapters.redis.claim_queue import RedisClaimQueue
@@ -20,12 +21,14 @@ from commands.queue_ports import ClaimQueue
 from commands.worker import Worker
 from entrypoints import wiring
 from entrypoints.process import stop_on_signals, unique_name, wait_until_ready
+from entrypoints.repeating import repeat
 from entrypoints.settings import InvalidSetting, Settings
 
 _log = structlog.get_logger(__name__)
 
 # Seconds that the event loop may be silent beyond the longest time-out running: a handler that blocks it may end by itself.
 SILENCE_GRACE = 30.0
+SWEEP_EVERY = 3600.0  # seconds between two looks for temporary files of dead attempts
 EXIT_SILENT = 70  # EX_SOFTWARE of sysexits.h: the watchdog ended the process
 
 
@@ -68,7 +71,11 @@ async def run(settings: Settings) -> None:
             heartbeat = _heartbeat(settings, worker)
             heartbeat.start()
             _log.info("worker starting", worker=worker.name, types=sorted(types), slots=settings.worker_concurrency)
+            sweeping = asyncio.create_task(
+                repeat(lambda: _sweep_leftovers(settings), what="sweep leftovers", stop=stop), name="sweep leftovers"
+            )
             await _run_until(stop, worker, heartbeat)
+            await sweeping
             _log.info("worker stopping", running=len(worker.running))
             all_ended = await worker.finish(grace=settings.shutdown_grace_seconds)
             # Every closing event is in the log: only now may the worker's row go.
@@ -83,6 +90,14 @@ async def run(settings: Settings) -> None:
             )
             # The interpreter would wait for these threads for ever.
             os._exit(0)
+
+
+async def _sweep_leftovers(settings: Settings) -> float:
+    """Remove the temporary files of attempts that died; other workers do the same."""
+    removed = await asyncio.to_thread(sweep_leftovers, settings.output_dir)
+    if removed:
+        _log.info("removed what dead attempts left", files=[path.name for path in removed])
+    return SWEEP_EVERY
 
 
 async def _run_until(stop: asyncio.Event, worker: Worker, heartbeat: Heartbeat) -> None:

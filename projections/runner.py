@@ -6,8 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from commands.ports import LogDamaged
-from domain.errors import UnknownEventType
+from domain.errors import LogDamaged, UnknownEventType
 
 # A listening connection can die in silence, so a runner also polls: quickly after work, then ever more slowly.
 POLL_FIRST = 0.01  # seconds
