@@ -13,6 +13,7 @@ import structlog
 from msgspec import Struct
 from psycopg import AsyncConnection
 
+from commands.ports import Unavailable
 from domain.errors import JobledgerError
 
 _LOCK = 7310592052  # any constant that nobody else in this database uses; not the log's
@@ -55,12 +56,13 @@ async def migrate(
     """Bring the schema to this release's and the table `transitions` to what is given; answer what was applied.
 
     Each migration is one transaction and is applied once; several callers at a time take turns. Raises SchemaMismatch if the
-    database is newer than this release or an applied migration has been changed since; psycopg.Error as it comes.
+    database is newer than this release or an applied migration has been changed since; Unavailable if it cannot be reached;
+    psycopg.Error from the migrations themselves, as it comes.
     """
     known = known_migrations() if migrations is None else migrations
     wanted = frozenset(transitions)
     applied: list[str] = []
-    async with await AsyncConnection.connect(database_url, autocommit=True, application_name="jobledger migrate") as db:
+    async with await _connect(database_url) as db:
         # Of the session: it must span several transactions. It ends with the connection.
         await db.execute("select pg_advisory_lock(%s)", [_LOCK])
         await db.execute(
@@ -82,6 +84,13 @@ async def migrate(
             async with db.transaction():
                 await _write_transitions(db, wanted)
     return applied
+
+
+async def _connect(database_url: str) -> AsyncConnection:
+    try:
+        return await AsyncConnection.connect(database_url, autocommit=True, application_name="jobledger migrate")
+    except psycopg.Error as exc:
+        raise Unavailable(f"the database cannot be reached: {' '.join(str(exc).split())}") from exc
 
 
 async def schema_fits(connection: AsyncConnection, transitions: Iterable[tuple[str, str]]) -> bool:
