@@ -27,7 +27,7 @@ test: .venv/.installed-dev
 	check ruff check .; \
 	check ruff format --check .; \
 	check mypy; \
-	check lint-imports; \
+	check lint-imports --no-cache; \
 	check deptry .; \
 	check pytest --cov --cov-report=term; \
 	if [ -n "$$failed" ]; then printf "\nFailed:\n$$failed"; exit 1; fi; \

@@ -47,7 +47,8 @@ def _become(uid: int, gid: int, capability: int | None) -> None:
     os.setgid(gid)
     os.setuid(uid)
     if capability is not None:
-        # This one and no other. Ambient, so that it survives exec; that wants it to be permitted and inheritable (capabilities(7)).
+        # This one and no other. Ambient, so that it survives exec; for that it must be permitted and inheritable
+        # (capabilities(7)).
         bit = 1 << capability
         header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
         data = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)

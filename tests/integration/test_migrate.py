@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 
 from adapters.postgres.migrate import Migration, SchemaMismatch, known_migrations, migrate, schema_fits, wait_for_schema
 from domain.job import TRANSITIONS
+from tests.until import until
 
 _FIRST = Migration(1, "first", b"create table transitions (before text, after text, primary key (before, after))")
 _SECOND = Migration(2, "second", b"create table second (n int); insert into second values (1)")
@@ -85,9 +86,7 @@ async def test_a_schema_fits_only_with_all_migrations_and_transitions(
 async def test_a_process_waits_until_somebody_has_migrated_and_says_so_once_at_first(empty_postgres_url: str) -> None:
     with structlog.testing.capture_logs() as logs:
         waiting = asyncio.create_task(wait_for_schema(empty_postgres_url, TRANSITIONS))
-        async with asyncio.timeout(20):
-            while not logs and not waiting.done():
-                await asyncio.sleep(0.01)
+        await until(lambda: bool(logs) or waiting.done())
         assert not waiting.done()
         await migrate(empty_postgres_url, TRANSITIONS)
         async with asyncio.timeout(20):
