@@ -31,6 +31,7 @@ _DEFAULTS: dict[str, Any] = {
 
 _OPTIONS = (
     "-c TimeZone=UTC"
+    " -c jit=off"  # statements of a millisecond are not worth compiling
     " -c client_connection_check_interval=1000"  # milliseconds: a call whose client is gone stops waiting for the log's lock
     " -c idle_in_transaction_session_timeout=10000"  # milliseconds: a stopped process holds no lock for longer
     " -c default_transaction_isolation=read\\ committed"
