@@ -15,6 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from adapters.embedded.data_dir import held_data_dir
 from adapters.embedded.leftover import end_leftover
@@ -67,7 +69,10 @@ def test_valkey_starts_in_a_directory_of_any_name_keeps_its_data_and_throws_noth
             "appendonly": "yes",
             "appendfsync": "everysec",
         }
-        with redis.Redis(port=server.port) as stranger, pytest.raises(redis.AuthenticationError):
+        with (
+            redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0)) as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
             stranger.ping()
     again = prepare_valkey(data_dir, port=free_port())
     with _running(again), redis.Redis.from_url(again.url) as client:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 
 import psycopg
 import pytest
@@ -100,6 +103,14 @@ async def test_a_process_does_not_wait_for_a_newer_schema_that_never_fits(postgr
         db.execute("insert into schema_migrations (version, name, checksum) values (9999, 'future', 'x')")
     with pytest.raises(SchemaMismatch, match="9999_future"):
         await wait_for_schema(postgres_url, TRANSITIONS)
+
+
+def test_the_command_says_what_it_applied(empty_postgres_url: str) -> None:
+    environ = os.environ | {"DATABASE_URL": empty_postgres_url}
+    command = [sys.executable, "-m", "jobledger", "migrate"]
+    said = [subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert said[0].splitlines() == [f"applied {m.version:04}_{m.name}" for m in known_migrations()]
+    assert said[1] == "the schema is up to date\n"
 
 
 def test_each_test_sees_an_empty_queue(redis_url: str) -> None:
