@@ -24,12 +24,12 @@ class FakeEventLog:
         self.away = False
         self._streams: dict[str, list[RecordedEvent]] = {}
         self._keys: dict[tuple[str, str], Repeated] = {}
-        self._now = _BEGINNING
+        self.now = _BEGINNING
 
     async def append(self, commands: Sequence[Append]) -> list[Answer]:
         """See EventLog.append."""
         self._require_presence()
-        self._now += timedelta(milliseconds=1)
+        self.now += timedelta(milliseconds=1)
         # As in SQL, all are judged against the log as it was, and against the commands before them in the batch.
         seen_jobs: set[str] = set()
         seen_keys: dict[tuple[str, str], Repeated] = {}
@@ -102,13 +102,13 @@ class FakeEventLog:
                 event=new.event,
                 content=new.content,
                 actor=command.actor,
-                recorded_at=self._now,
+                recorded_at=self.now,
             )
             stream.append(recorded)
             self.events.append(recorded)
         if command.key is not None:
             self._keys[command.actor, command.key.key] = Repeated(command.job_id, command.key.digest)
-        return Appended(position, self._now, history)
+        return Appended(position, self.now, history)
 
     def _require_presence(self) -> None:
         if self.away:
