@@ -46,7 +46,6 @@ class Heartbeat:
         self._stop = threading.Event()
         self._registered = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
-        self.beaten_at = float("-inf")  # of the monotonic clock: when the database last answered
 
     def start(self) -> None:
         """Begin; returns at once. See `wait_until_registered`."""
@@ -84,12 +83,10 @@ class Heartbeat:
     def _beat(self) -> None:
         if not self._registered.is_set():
             self._registry.register(self._name)
-            self.beaten_at = time.monotonic()
             self._registered.set()
             return
         answer = self._registry.beat(self._name, self._running())
         if answer.alive:
-            self.beaten_at = time.monotonic()
             self._hear(answer)
             return
         self._name = self._new_name()
