@@ -192,11 +192,11 @@ def _mail(opened: OpenMail) -> list[Element]:
         _attachments(opened),
         _el(
             "p",
-            {"class": "views", "role": "tablist"},
+            {"class": "views"},
             *(
                 _el(
                     "a",
-                    {"href": f"{url}?view={name}", "role": "tab", "aria-selected": "true" if name == view else "false"},
+                    {"href": f"{url}?view={name}", **({"aria-current": "page"} if name == view else {})},
                     "HTML" if name == "html" else name.capitalize(),
                 )
                 for name in views

@@ -20,8 +20,8 @@ _LONGEST_COMMAND = 4096  # bytes: room for addresses in UTF-8 and all parameters
 
 async def serve_smtp(store: MailStore, listener: socket.socket) -> asyncio.Server:
     """Take mails on `listener` (bound) until the server that is returned is closed."""
-    # aiosmtpd tells every command at level info; a development server's log is for what is wrong.
-    logging.getLogger("mail.log").setLevel(logging.WARNING)
+    # aiosmtpd tells every command (info) and its own old ways (warning); this log is for what is wrong.
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
     loop = asyncio.get_running_loop()
     handler = _Handler(store)
     return await loop.create_server(lambda: _Protocol(handler, loop=loop), sock=listener)

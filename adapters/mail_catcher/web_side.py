@@ -74,12 +74,13 @@ def _api(store: MailStore) -> Sequence[ControllerRouterHandler]:
         return _gone() if mail is None else Response(as_message(mail), headers=_ALWAYS)
 
     @delete("/api/v1/messages", status_code=200, sync_to_thread=True)
-    def delete_all() -> None:
+    def delete_all() -> Response[bytes]:
         store.delete_all()
+        return _deleted()
 
     @delete("/api/v1/messages/{mail_id:str}", status_code=200, sync_to_thread=True)
     def delete_one(mail_id: str) -> Response[Any]:
-        return Response(None, headers=_ALWAYS) if store.delete(mail_id) else _gone()
+        return _deleted() if store.delete(mail_id) else _gone()
 
     return [messages, search, messages_v1, message, delete_all, delete_one]
 
@@ -127,7 +128,7 @@ def _contents(store: MailStore) -> Sequence[ControllerRouterHandler]:
         # Links open beside the frame; a later base of the mail's own cannot take this back.
         body = b'<!doctype html><base target="_blank">' + text.encode("utf-8", "replace")
         headers = {**_ALWAYS, "Content-Security-Policy": _MAIL_POLICY}
-        return Response(body, media_type="text/html; charset=utf-8", headers=headers)
+        return Response(body, media_type="text/html", headers=headers)
 
     @get("/messages/{mail_id:str}/parts/{number:int}", sync_to_thread=True)
     def part(mail_id: str, number: int) -> Response[Any]:
@@ -155,9 +156,7 @@ def assets(name: str) -> Response[Any]:
     if name not in _ASSETS:
         return _gone()
     content = (Path(__file__).parent / "assets" / name).read_bytes()
-    return Response(
-        content, media_type=f"{_ASSETS[name]}; charset=utf-8", headers={**_ALWAYS, "Cache-Control": "no-cache"}
-    )
+    return Response(content, media_type=_ASSETS[name], headers={**_ALWAYS, "Cache-Control": "no-cache"})
 
 
 def _messages(store: MailStore, ids: Sequence[str], request: _Request) -> Messages:
@@ -229,7 +228,7 @@ def _whole(request: _Request, name: str, default: int) -> int:
 
 def _html(page: bytes, *, status: int = 200) -> Response[bytes]:
     headers = {**_ALWAYS, "Content-Security-Policy": _PAGE_POLICY}
-    return Response(page, status_code=status, media_type="text/html; charset=utf-8", headers=headers)
+    return Response(page, status_code=status, media_type="text/html", headers=headers)
 
 
 def _download(content: bytes, *, name: str, kind: str) -> Response[bytes]:
@@ -237,6 +236,11 @@ def _download(content: bytes, *, name: str, kind: str) -> Response[bytes]:
     disposition = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
     headers = {**_ALWAYS, "Content-Disposition": disposition, "Content-Security-Policy": _DOWNLOAD_POLICY}
     return Response(content, media_type=media_type, headers=headers)
+
+
+def _deleted() -> Response[bytes]:
+    """Empty, as MailHog's: clients take any body for JSON."""
+    return Response(b"", media_type="text/plain", headers=_ALWAYS)
 
 
 def _gone() -> Response[Any]:
