@@ -31,49 +31,11 @@ bounds as materialized (
     ) u on true
     group by c.position, u.position
 ),
-facts as (
-    select a.job_id, a.version, a.position, a.type, a.recorded_at, a.content,
-           a.data,
-           a.type = 'Failed' or (a.type = 'Attempted' and a.data ->> 'outcome' <> 'released') as fails,
-           row_number() over (partition by a.job_id order by a.version desc) = 1 as newest
-    from ahead a
-    join bounds b on a.position <= b.after and b.row_count = b.after - b.before
+page as (
+    select a.* from ahead a join bounds b on a.position <= b.after and b.row_count = b.after - b.before
 ),
 folded as materialized (
-    select
-        f.job_id as id,
-        max(f.version) as version,
-        max(f.type) filter (where f.newest) as state,
-        max(f.recorded_at) as updated_at,
-        bool_or(f.version = 1) as is_new,
-        -- of Created alone
-        max(f.data ->> 'type') filter (where f.version = 1) as type,
-        max(f.data ->> 'priority') filter (where f.version = 1) as priority,
-        min(f.recorded_at) filter (where f.version = 1) as created_at,
-        -- of the newest event that sets it
-        max((f.data ->> 'attempt')::int) filter (where f.type = 'Started') as attempts,
-        (array_agg((f.data ->> 'used')::int order by f.version desc)
-            filter (where f.type in ('Created', 'Queued', 'Attempted')))[1] as used,
-        (array_agg((f.data ->> 'maxAttempts')::int order by f.version desc)
-            filter (where f.type in ('Created', 'Queued')))[1] as max_attempts,
-        (array_agg(f.data ->> 'worker' order by f.version desc) filter (where f.type = 'Started'))[1] as worker,
-        bool_or(f.fails) as has_failed,
-        (array_agg(f.data ->> 'outcome' order by f.version desc) filter (where f.fails))[1] as outcome,
-        (array_agg(f.content order by f.version desc) filter (where f.fails))[1] as error,
-        (array_agg(f.content) filter (where f.type = 'Completed'))[1] as result,
-        -- of the newest event alone
-        max(case
-            when f.type = 'Attempted' then f.recorded_at + make_interval(secs => (f.data ->> 'retryAfter')::float8)
-            when f.type = 'Created' and f.data ->> 'delay' is not null
-                then f.recorded_at + make_interval(secs => (f.data ->> 'delay')::float8)
-            when f.type = 'Created' then (f.data ->> 'runAt')::timestamptz
-        end) filter (where f.newest) as due_at,
-        max(f.position) filter (
-            where f.newest and (f.type = 'Queued'
-                or (f.type = 'Created' and f.data ->> 'delay' is null and f.data ->> 'runAt' is null))
-        ) as queued_position
-    from facts f
-    group by f.job_id
+    -- part: folded_jobs
 ),
 changed as (
     update jobs j set
@@ -94,17 +56,10 @@ changed as (
 ),
 added as (
     insert into jobs (
-        id, version, state, type, priority, attempts, used, max_attempts, created_at, updated_at,
-        worker, outcome, error, result, due_at, queued_position
+        id, version, state, type, priority, attempts, used, max_attempts,
+        created_at, updated_at, worker, outcome, error, result, due_at, queued_position
     )
-    select f.id, f.version, f.state, f.type, f.priority, coalesce(f.attempts, 0), f.used, f.max_attempts,
-           f.created_at, f.updated_at,
-           case when f.state in ('Started', 'CancelRequested') then f.worker end,
-           case when f.state <> 'Completed' then f.outcome end,
-           case when f.state <> 'Completed' then f.error end,
-           f.result, f.due_at, f.queued_position
-    from folded f
-    where f.is_new
+    -- part: new_job_rows
     on conflict (id) do nothing
 ),
 moved as (
