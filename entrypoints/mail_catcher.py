@@ -91,10 +91,25 @@ class _Web(uvicorn.Server):
 @contextmanager
 def _listening(host: str, port: int, *, name: str) -> Iterator[socket.socket]:
     try:
-        listener = socket.create_server((host, port), backlog=512)
+        listener = _bound(host, port)
     except OSError as exc:
         in_use = exc.errno == errno.EADDRINUSE
         why = "another process uses this port" if in_use else exc.strerror or str(exc)
         raise CannotListen(f"{name}={port}: cannot listen on {host}:{port}: {why}") from exc
     with listener:
         yield listener
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    # Not socket.create_server(): asyncio sets TCP_NODELAY only where the protocol is named, and without it each answer
+    # waits 40 ms for an acknowledgement.
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listener = socket.socket(family, kind, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(512)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

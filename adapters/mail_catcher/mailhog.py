@@ -80,7 +80,8 @@ def as_message(mail: CaughtMail) -> Message:
     """`mail` in MailHog's form. Bytes that are no UTF-8 become U+FFFD, as there."""
     envelope = mail.envelope
     data = mail.content.decode("utf-8", "replace")
-    content = _content(data, depth=0)
+    # A file of another's may have the line breaks of its system.
+    content = _content(data if "\r\n" in data else data.replace("\n", "\r\n"), depth=0)
     return Message(
         id=mail.id,
         sender=_path(envelope.sender),

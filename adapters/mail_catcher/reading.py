@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from email import message_from_bytes
 from email.header import decode_header
 from email.message import Message
+from email.parser import BytesHeaderParser, BytesParser
 from email.policy import compat32
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from msgspec import Struct
 _LONGEST_HEADER = 4000  # characters that are decoded and shown
 _MOST_HEADERS = 300
 _MOST_PARTS = 200
+_MOST_MULTIPARTS = 100
 _LONGEST_TEXT = 1_000_000  # characters of a text that are shown
 
 
@@ -46,11 +47,16 @@ class ReadableMail(Struct, frozen=True):
 
 def read_mail(content: bytes) -> ReadableMail:
     """Decode as much of a message as can be decoded. Raises nothing for whatever bytes it is given."""
+    # Parts in parts in parts cost the parser the square of their depth, so of such a mail only the headers are read.
+    too_deep = content.lower().count(b"multipart/") > _MOST_MULTIPARTS
     try:
-        message = message_from_bytes(content, policy=compat32)
+        parse = BytesHeaderParser(policy=compat32).parsebytes if too_deep else BytesParser(policy=compat32).parsebytes
+        message = parse(content)
         headers = read_headers(message)
     except Exception:  # noqa: BLE001 - the parser is not mine, the input is anyone's: too deep, no such codec, …
         return ReadableMail()
+    if too_deep:
+        return ReadableMail(headers=headers)
     try:
         return _with_body(message, headers)
     except Exception:  # noqa: BLE001 - likewise

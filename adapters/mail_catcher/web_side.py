@@ -6,17 +6,20 @@ when opened by itself) that allows no script, no form and no request to anywhere
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from email import message_from_bytes
 from email.message import Message as EmailMessage
 from email.policy import compat32
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from litestar import Litestar, Request, Response, delete, get
+from litestar.params import FromPath
 from litestar.types import ControllerRouterHandler
 
 from adapters.mail_catcher.mailhog import Message, Messages, as_message
@@ -49,49 +52,75 @@ _DOWNLOAD_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 def make_web_app(store: MailStore, *, smtp_port: int) -> Litestar:
     """The application over `store`. `smtp_port` is named to who has no mail yet."""
-    handlers = [*_api(store), *_pages(store, smtp_port=smtp_port), *_contents(store), livez, assets]
+    handlers = [*_api(store), *_pages(store, smtp_port=smtp_port), *_contents(store), *_rest()]
     # Litestar's own logging would take the root logger away from the process's.
     return Litestar(handlers, openapi_config=None, logging_config=None, debug=False)
 
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _in_thread(work: Callable[_P, _R]) -> Callable[_P, Awaitable[_R]]:
+    """Run a handler in a thread: the store blocks.
+
+    litestar's own `sync_to_thread` wraps the handler twice where a path has handlers for two methods, or a handler two paths,
+    and then nobody awaits the inner one: a 500.
+    """
+
+    @wraps(work)
+    async def handler(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return await asyncio.to_thread(work, *args, **kwargs)
+
+    return handler
+
+
 def _api(store: MailStore) -> Sequence[ControllerRouterHandler]:
-    @get("/api/v2/messages", sync_to_thread=True)
+    @get("/api/v2/messages")
+    @_in_thread
     def messages(request: _Request) -> Messages:
         return _messages(store, store.ids(), request)
 
-    @get("/api/v2/search", sync_to_thread=True)
+    @get("/api/v2/search")
+    @_in_thread
     def search(request: _Request) -> Messages:
         kind, query = request.query_params.get("kind", "containing"), request.query_params.get("query", "")
         return _messages(store, [mail.id for mail in _matching(store, kind=kind, query=query)], request)
 
-    @get("/api/v1/messages", sync_to_thread=True)
+    @get("/api/v1/messages")
+    @_in_thread
     def messages_v1(request: _Request) -> list[Message]:
         return _messages(store, store.ids(), request).items
 
-    @get("/api/v1/messages/{mail_id:str}", sync_to_thread=True)
-    def message(mail_id: str) -> Response[Any]:
+    @get("/api/v1/messages/{mail_id:str}")
+    @_in_thread
+    def message(mail_id: FromPath[str]) -> Response[Any]:
         mail = store.read(mail_id)
         return _gone() if mail is None else Response(as_message(mail), headers=_ALWAYS)
 
-    @delete("/api/v1/messages", status_code=200, sync_to_thread=True)
+    @delete("/api/v1/messages", status_code=200)
+    @_in_thread
     def delete_all() -> Response[bytes]:
         store.delete_all()
         return _deleted()
 
-    @delete("/api/v1/messages/{mail_id:str}", status_code=200, sync_to_thread=True)
-    def delete_one(mail_id: str) -> Response[Any]:
+    @delete("/api/v1/messages/{mail_id:str}", status_code=200)
+    @_in_thread
+    def delete_one(mail_id: FromPath[str]) -> Response[Any]:
         return _deleted() if store.delete(mail_id) else _gone()
 
     return [messages, search, messages_v1, message, delete_all, delete_one]
 
 
 def _pages(store: MailStore, *, smtp_port: int) -> Sequence[ControllerRouterHandler]:
-    @get("/", sync_to_thread=True)
+    @get("/")
+    @_in_thread
     def start_page(request: _Request) -> Response[bytes]:
         return _html(whole_page(_listing(store, request), None, smtp_port=smtp_port))
 
-    @get("/messages/{mail_id:str}", sync_to_thread=True)
-    def mail_page(request: _Request, mail_id: str) -> Response[bytes]:
+    @get("/messages/{mail_id:str}")
+    @_in_thread
+    def mail_page(request: _Request, mail_id: FromPath[str]) -> Response[bytes]:
         listing = _listing(store, request, selected=mail_id)
         mail = store.read(mail_id)
         if mail is None:
@@ -99,7 +128,8 @@ def _pages(store: MailStore, *, smtp_port: int) -> Sequence[ControllerRouterHand
         view = request.query_params.get("view", "")
         return _html(whole_page(listing, OpenMail(mail, read_mail(mail.content), view), smtp_port=smtp_port))
 
-    @get("/list", sync_to_thread=True)
+    @get("/list")
+    @_in_thread
     def list_alone(request: _Request) -> Response[bytes]:
         # Of the ids alone: a page that refreshes itself every other second should not read all mails each time.
         seen = "\n".join([str(request.url), *store.ids()])
@@ -115,8 +145,9 @@ def _pages(store: MailStore, *, smtp_port: int) -> Sequence[ControllerRouterHand
 
 
 def _contents(store: MailStore) -> Sequence[ControllerRouterHandler]:
-    @get("/messages/{mail_id:str}/html", sync_to_thread=True)
-    def html(mail_id: str) -> Response[Any]:
+    @get("/messages/{mail_id:str}/html")
+    @_in_thread
+    def html(mail_id: FromPath[str]) -> Response[Any]:
         mail = store.read(mail_id)
         readable = read_mail(mail.content) if mail else None
         if readable is None or readable.html is None:
@@ -130,33 +161,36 @@ def _contents(store: MailStore) -> Sequence[ControllerRouterHandler]:
         headers = {**_ALWAYS, "Content-Security-Policy": _MAIL_POLICY}
         return Response(body, media_type="text/html", headers=headers)
 
-    @get("/messages/{mail_id:str}/parts/{number:int}", sync_to_thread=True)
-    def part(mail_id: str, number: int) -> Response[Any]:
+    @get("/messages/{mail_id:str}/parts/{number:int}")
+    @_in_thread
+    def part(mail_id: FromPath[str], number: FromPath[int]) -> Response[Any]:
         mail = store.read(mail_id)
         found = [part for part in read_mail(mail.content).parts if part.number == number] if mail else []
         return _download(found[0].content, name=found[0].name, kind=found[0].type) if found else _gone()
 
-    @get(["/messages/{mail_id:str}/download", "/api/v1/messages/{mail_id:str}/download"], sync_to_thread=True)
-    def download(mail_id: str) -> Response[Any]:
+    @get(["/messages/{mail_id:str}/download", "/api/v1/messages/{mail_id:str}/download"])
+    @_in_thread
+    def download(mail_id: FromPath[str]) -> Response[Any]:
         mail = store.read(mail_id)
         return _gone() if mail is None else _download(mail.content, name=f"{mail.id}.eml", kind="message/rfc822")
 
     return [html, part, download]
 
 
-@get("/livez", sync_to_thread=False)
-def livez() -> dict[str, str]:
-    """Whether this process answers."""
-    return {"status": "ok"}
+def _rest() -> Sequence[ControllerRouterHandler]:
+    @get("/livez")
+    async def livez() -> dict[str, str]:
+        return {"status": "ok"}
 
+    @get("/assets/{name:str}")
+    @_in_thread
+    def asset(name: FromPath[str]) -> Response[Any]:
+        if name not in _ASSETS:
+            return _gone()
+        content = (Path(__file__).parent / "assets" / name).read_bytes()
+        return Response(content, media_type=_ASSETS[name], headers={**_ALWAYS, "Cache-Control": "no-cache"})
 
-@get("/assets/{name:str}", sync_to_thread=True)
-def assets(name: str) -> Response[Any]:
-    """Style, script and icon of the pages."""
-    if name not in _ASSETS:
-        return _gone()
-    content = (Path(__file__).parent / "assets" / name).read_bytes()
-    return Response(content, media_type=_ASSETS[name], headers={**_ALWAYS, "Cache-Control": "no-cache"})
+    return [livez, asset]
 
 
 def _messages(store: MailStore, ids: Sequence[str], request: _Request) -> Messages:
