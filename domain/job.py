@@ -192,7 +192,7 @@ def create(
         attempt=1,
         used=0,
         max_attempts=max_attempts,
-        delay=delay,
+        delay=None if delay is None else round(delay, 3),  # the log's clock knows whole milliseconds
         run_at=run_at,
         timeout=timeout,
     )
@@ -264,9 +264,12 @@ def release(job: Job) -> list[NewEvent]:
 
 
 def request_cancel(job: Job, *, reason: str | None = None) -> list[NewEvent]:
-    """Cancel a job: at once if nothing runs, else by asking its worker."""
+    """Cancel a job: at once if nothing runs, else by asking its worker, once."""
     if job.state == "Started":
         return [NewEvent(CancelRequested(reason=reason))]
+    if job.state == "CancelRequested":
+        # Its attempt still runs: only who closes that may write Cancelled.
+        raise IllegalTransition(job.id, job.state, "request to cancel")
     return cancel(job, reason=reason)
 
 
