@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, contextmanager
 import structlog
 import uvicorn
 
-from adapters.mail_catcher.smtp_side import serve_smtp
 from adapters.mail_catcher.store import MailStore
 from adapters.mail_catcher.web_side import make_web_app
 from domain.errors import JobledgerError
@@ -29,6 +28,12 @@ class CannotListen(JobledgerError):
     code = "cannot_listen"
 
 
+class MailCatcherNotInstalled(JobledgerError):
+    """The wheel of the SMTP side is missing."""
+
+    code = "mail_catcher_not_installed"
+
+
 class CannotKeepMail(JobledgerError):
     """The directory for the mails cannot be used."""
 
@@ -36,7 +41,7 @@ class CannotKeepMail(JobledgerError):
 
 
 async def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises CannotListen or CannotKeepMail, each with one sentence that says it."""
+    """Serve until SIGTERM or SIGINT. Raises a JobledgerError of one sentence for what keeps it from serving."""
     with stop_on_signals() as stop:
         async with serving(settings):
             page = f"http://localhost:{settings.mail_ui_port}"
@@ -48,6 +53,12 @@ async def run(settings: Settings) -> None:
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[None]:
     """Serve while the context is open; both ports answer from its beginning. Raises as `run` does."""
+    try:
+        from adapters.mail_catcher.smtp_side import serve_smtp
+    except ModuleNotFoundError as exc:
+        raise MailCatcherNotInstalled(
+            f"the mail catcher needs the package {exc.name}: pip install 'jobledger[embedded]'"
+        ) from exc
     directory = settings.data_dir / "mail"
     try:
         store = await asyncio.to_thread(MailStore, directory)

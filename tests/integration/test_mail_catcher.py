@@ -27,7 +27,7 @@ from adapters.mail_catcher.smtp_side import LARGEST
 from adapters.mail_catcher.store import Envelope, MailStore
 from adapters.smtp.config import MailConfig
 from adapters.smtp.mailbox import parse_mailbox
-from entrypoints.mail_catcher import CannotKeepMail, CannotListen, serving
+from entrypoints.mail_catcher import CannotKeepMail, CannotListen, MailCatcherNotInstalled, serving
 from entrypoints.settings import Settings
 from tests.conftest import free_port
 from tests.contexts import JOB_ID, HandlerContext, as_context
@@ -372,6 +372,16 @@ async def test_a_port_in_use_is_one_clear_sentence(catcher: Catcher, tmp_path: P
 async def test_a_directory_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path) -> None:
     (tmp_path / "mail").write_text("a file")
     with pytest.raises(CannotKeepMail, match=r"^DATA_DIR: cannot keep mails in "):
+        async with serving(settings_in(tmp_path)):
+            pass
+
+
+async def test_a_missing_wheel_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "adapters.mail_catcher.smtp_side")
+    monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
+    with pytest.raises(
+        MailCatcherNotInstalled, match=r"needs the package aiosmtpd.*: pip install 'jobledger\[embedded\]'$"
+    ):
         async with serving(settings_in(tmp_path)):
             pass
 
