@@ -36,6 +36,7 @@ class _Link:
         self.client = client
         self.server: asyncio.StreamWriter | None = None
         self.fate: Fate | None = None  # of the reply that is being waited for
+        self.is_answered = False  # what the client sends now begins the next request
         self.is_reset = False  # the end of the client's data is then no end that the server is told of
 
 
@@ -148,7 +149,8 @@ class Proxy:
         try:
             while data := await reader.read(_CHUNK):
                 await self._hold()
-                link.fate = None
+                if link.is_answered:
+                    link.fate, link.is_answered = None, False
                 if self._planned is not None and self._planned.request in data:
                     link.fate, self._planned = self._planned.fate, None
                 link.server.write(data)
@@ -163,6 +165,7 @@ class Proxy:
         try:
             while data := await reader.read(_CHUNK):
                 await self._hold()
+                link.is_answered = True
                 if link.fate is not None and link.fate != "cut after":
                     self.met += 1
                     if link.fate == "swallowed":

@@ -57,10 +57,18 @@ def bytea_array(values: Sequence[bytes | None]) -> Array:
     return _pack(_BYTEA_OID, len(values), [_NULL if v is None else _LENGTH(len(v)) + v for v in values])
 
 
-def uuid_array(values: Sequence[str]) -> Array:
-    """A uuid[] of canonical texts."""
+def uuid_bytes(value: str) -> bytes:
+    """The 16 bytes of a UUID's text. Raises ValueError."""
+    packed = bytes.fromhex(value.replace("-", ""))  # several times as quick as uuid.UUID
+    if len(packed) != 16:
+        raise ValueError(f"{value!r} is no UUID")
+    return packed
+
+
+def uuid_array(values: Sequence[bytes]) -> Array:
+    """A uuid[] of 16 bytes each."""
     length = _LENGTH(16)
-    return _pack(_UUID_OID, len(values), [length + bytes.fromhex(value.replace("-", "")) for value in values])
+    return _pack(_UUID_OID, len(values), [length + value for value in values])
 
 
 class _ArrayDumper(Dumper):

@@ -25,7 +25,15 @@ from tenacity import (
 )
 
 from adapters.group_commit import GroupCommit
-from adapters.postgres.arrays import bytea_array, int4_array, register_arrays, text_array, utf8_array, uuid_array
+from adapters.postgres.arrays import (
+    bytea_array,
+    int4_array,
+    register_arrays,
+    text_array,
+    utf8_array,
+    uuid_array,
+    uuid_bytes,
+)
 from adapters.postgres.connecting import connect
 from adapters.postgres.statements import load_statement
 from adapters.postgres.translating import is_about_data, translated
@@ -40,6 +48,9 @@ class _Encoded(Struct, frozen=True):
     """A command as the arrays hold it: encoded before the lock is taken, once, whatever has to be sent again."""
 
     command: Append
+    job_id: bytes
+    actor: bytes
+    key: bytes | None
     types: list[str]
     datas: list[bytes]
 
@@ -77,12 +88,18 @@ class PostgresEventLog:
         await self._disconnect()
 
     async def append(self, commands: Sequence[Append]) -> list[Answer]:
-        """See EventLog.append. After Unavailable for a batch in doubt, its events may be in the log all the same."""
+        """See EventLog.append. After Unavailable for a batch in doubt, its events may be in the log all the same.
+
+        Raises ValueError for a job id that is no UUID and for an actor or key with a lone surrogate.
+        """
         encoded = []
         size = 0
         for command in commands:
             datas = [encode_data(new.event) for new in command.events]
-            encoded.append(_Encoded(command, [type_name(new.event) for new in command.events], datas))
+            # Whatever cannot be encoded fails here, at its own caller, and not in a batch with others.
+            key = command.key.key.encode() if command.key else None
+            types = [type_name(new.event) for new in command.events]
+            encoded.append(_Encoded(command, uuid_bytes(command.job_id), command.actor.encode(), key, types, datas))
             for data, new in zip(datas, command.events, strict=True):
                 size += len(data) + 100 + (len(new.content) if new.content else 0)
         return await self._group.submit(encoded, size=size)
@@ -103,8 +120,8 @@ class PostgresEventLog:
                     try:
                         return await self._call(cursor, batch, in_doubt=in_doubt)
                     except psycopg.Error:
-                        if self._connection is None or self._connection.closed:
-                            in_doubt = True
+                        # The answer was lost; or, on a living connection, a half of the batch is in the log already.
+                        in_doubt = True
                         raise
         raise AssertionError("tenacity ends by an answer or by an error")
 
@@ -141,10 +158,10 @@ class PostgresEventLog:
 
     def _say_that_it_waits(self, state: RetryCallState) -> None:
         if state.attempt_number in (1, 10) or state.attempt_number % 60 == 0:
-            error = state.outcome.exception() if state.outcome else None
-            _log.warning(
-                "the log cannot be written, trying again", attempt=state.attempt_number, error=str(error).strip()
-            )
+            error = str(state.outcome.exception()).strip() if state.outcome else ""
+            # The first line says what is wrong; what follows is the statement.
+            error = error.partition("\n")[0]
+            _log.warning("the log cannot be written, trying again", attempt=state.attempt_number, error=error)
 
 
 def _may_heal(exc: BaseException) -> bool:
@@ -153,27 +170,27 @@ def _may_heal(exc: BaseException) -> bool:
 
 def _parameters(batch: list[_Encoded]) -> tuple[Any, ...]:
     numbers: list[int] = []
-    job_ids: list[str] = []
+    job_ids: list[bytes] = []
     versions: list[int] = []
     types: list[str] = []
     datas: list[bytes] = []
     contents: list[bytes | None] = []
-    actors: list[str] = []
+    actors: list[bytes] = []
     keys: list[bytes | None] = []
     digests: list[bytes | None] = []
-    keyed = any(encoded.command.key is not None for encoded in batch)
+    keyed = any(encoded.key is not None for encoded in batch)
     for number, encoded in enumerate(batch):
         command = encoded.command
         types += encoded.types
         datas += encoded.datas
         for offset, new in enumerate(command.events, start=1):
             numbers.append(number)
-            job_ids.append(command.job_id)
+            job_ids.append(encoded.job_id)
             versions.append(command.expected + offset)
             contents.append(new.content)
-            actors.append(command.actor)
+            actors.append(encoded.actor)
             if keyed:
-                keys.append(command.key.key.encode() if command.key else None)
+                keys.append(encoded.key)
                 digests.append(command.key.digest if command.key else None)
     return (
         int4_array(numbers),
@@ -182,7 +199,7 @@ def _parameters(batch: list[_Encoded]) -> tuple[Any, ...]:
         text_array(types),
         utf8_array(datas),
         utf8_array(contents),
-        text_array(actors),
+        utf8_array(actors),
         utf8_array(keys),
         bytea_array(digests),
     )
@@ -210,7 +227,8 @@ def _answer(row: tuple[Any, ...], encoded: _Encoded, *, in_doubt: bool) -> Answe
         and found_actor == command.actor
         and found_data == encoded.datas[0].decode()
     )
-    if outcome == "appended" or (outcome != "repeated" and mine):
+    # A key that was remembered together with my own event has been used by nobody else.
+    if outcome == "appended" or (mine and (outcome != "repeated" or found_job_id == command.job_id)):
         return Appended(position, recorded_at, _history(command.job_id, command.expected, *granted))
     match outcome:
         case "conflict":
