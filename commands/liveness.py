@@ -1,4 +1,4 @@
-"""How a worker shows that it lives, and what it hears back. The rules: DESIGN.md, Liveness."""
+"""How a worker shows that it lives, and what it hears back. The rules: docs/architecture.md, "Liveness"."""
 
 from __future__ import annotations
 
