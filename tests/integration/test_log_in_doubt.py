@@ -222,10 +222,16 @@ def _busy_at(db: Database, *, actor: str, times: list[int]) -> Iterator[None]:
 
 
 async def test_callers_of_one_process_are_all_answered_through_outages(
-    postgres_url: str, db: Database, proxy: Proxy, log: PostgresEventLog
+    db: Database, proxy: Proxy, log: PostgresEventLog
 ) -> None:
     """Many callers, while the connection is reset again and again, before and after the commit."""
-    done = asyncio.Event()
+    answers: list[Answer] = []
+
+    async def use(number: int) -> None:
+        for turn in range(10):
+            command = creation(actor=f"caller {number}", key=f"turn {turn}" if turn % 2 else "")
+            answers.extend(await log.append([command]))
+            answers.extend(await log.append([start(command.job_id)]))
 
     async def break_things() -> None:
         faults: list[Callable[[], None]] = [
@@ -234,25 +240,12 @@ async def test_callers_of_one_process_are_all_answered_through_outages(
             lambda: proxy.reset(server_too=False),
             proxy.cut_after_reply,
         ]
-        while not done.is_set():
-            for fault in faults:
-                fault()
-                await asyncio.sleep(0.03)
+        for fault in faults * 3:
+            fault()
+            so_far = len(answers)
+            await until(lambda: len(answers) > so_far or len(answers) == 400)  # noqa: B023 - awaited here
 
-    async def use(number: int) -> list[Answer]:
-        answers = []
-        for turn in range(10):
-            command = creation(actor=f"caller {number}", key=f"turn {turn}" if turn % 2 else "")
-            answers += await log.append([command])
-            answers += await log.append([start(command.job_id)])
-        return answers
-
-    breaking = asyncio.create_task(break_things())
-    try:
-        answers = [answer for caller in await asyncio.gather(*map(use, range(20))) for answer in caller]
-    finally:
-        done.set()
-        await breaking
+    await asyncio.gather(break_things(), *map(use, range(20)))
 
     assert {type(answer) for answer in answers} == {Appended}
     positions = sorted(answer.position for answer in answers if isinstance(answer, Appended))
