@@ -100,6 +100,10 @@ class RunningAttempts:
         await self._changed.wait()
         self._changed.clear()
 
+    def wake(self) -> None:
+        """Let who waits for a change look anew."""
+        self._changed.set()
+
     async def wait_until_empty(self) -> None:
         """Return when every attempt is settled."""
         while self._running:

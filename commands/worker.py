@@ -70,6 +70,9 @@ class Worker:
         self._policy = policy
         self._report = report
         self._stopping = False
+        self._releasing = False  # from when on nothing may begin any more
+        self._has_ended = asyncio.Event()  # whether `run` has
+        self._has_ended.set()
         self._reading: asyncio.Task[list[QueueEntry]] | None = None
         self._pausing: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -77,6 +80,7 @@ class Worker:
 
     async def run(self) -> None:
         """Read, claim and run until `stop`. What runs then is left running: see `finish`."""
+        self._has_ended.clear()
         ticking = asyncio.create_task(self._tick(), name="tick")
         try:
             while not self._stopping:
@@ -89,16 +93,16 @@ class Worker:
                     await self._pause()
         finally:
             ticking.cancel()
+            self._has_ended.set()
 
     def stop(self) -> None:
-        """Read no entry from now on."""
+        """Read no entry from now on. `run` ends soon: once the claim that may be under way has its answer."""
         self._stopping = True
-        for waiting in (self._reading, self._pausing):
-            if waiting is not None:
-                waiting.cancel()
+        self._cut_short()
+        self.running.wake()
 
     async def finish(self, *, grace: float) -> bool:
-        """Let what runs end within `grace` seconds, and release what does not; whether all of it has ended.
+        """After `stop`: let what runs end within `grace` seconds, and release what does not; whether all of it has ended.
 
         The last fifth of the time is for the released ones: their code is told to stop, and their closing is written.
         """
@@ -106,10 +110,13 @@ class Worker:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace * 0.8):
+                    await self._has_ended.wait()  # what a last claim brings is ours
                     await self.running.wait_until_empty()
+            self._releasing = True
             self.running.stop_all("released")
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace * 0.2):
+                    await self._has_ended.wait()
                     await self.running.wait_until_empty()
                     if self._background:
                         await asyncio.wait(self._background)
@@ -192,6 +199,8 @@ class Worker:
         running = Running(job, context, timeout=timeout, now=asyncio.get_running_loop().time())
         self.running.add(running)
         running.task = asyncio.create_task(self._run(running, claimed))
+        if self._releasing:
+            running.stop("released")
 
     async def _run(self, running: Running, claimed: ClaimedAttempt) -> None:
         outcome: Outcome
@@ -245,7 +254,16 @@ class Worker:
         loop = asyncio.get_running_loop()
         while True:
             self.running.tick(loop.time())
+            if self._stopping:
+                self._cut_short()
             await asyncio.sleep(TICK)
+
+    def _cut_short(self) -> None:
+        # Again and again until it ends: up to Python 3.11, asyncio.wait_for loses a cancellation that comes at the moment in
+        # which its work is done (https://github.com/python/cpython/issues/86296), and drivers send their commands in one.
+        for waiting in (self._reading, self._pausing):
+            if waiting is not None:
+                waiting.cancel()
 
 
 def _is_cancelled() -> bool:

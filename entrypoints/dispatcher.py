@@ -19,6 +19,7 @@ from adapters.postgres.queue_feed import PostgresQueueFeed
 from adapters.postgres.wake_ups import AppendListener
 from adapters.redis.connecting import check_server, connect
 from adapters.redis.relay_queue import RedisConsumers, RedisRelayQueue
+from commands.heartbeat import BEAT_EVERY
 from commands.mend_queue import MendQueue
 from commands.ports import EventLog, Unavailable
 from commands.relay_events import Relay
@@ -39,6 +40,7 @@ WATCH_EVERY = 1.0  # seconds
 MEND_EVERY = 180.0  # seconds between two looks for queued jobs that have no entry
 FORGET_EVERY = 60.0  # seconds between two looks for consumers of workers that are gone
 KEYS_EVERY = 600.0  # seconds between two sweeps of old idempotency keys
+_PATIENCE = 5.0  # seconds that an append is tried; then its loop looks anew at what there is to do, or stops
 STUCK_PAUSE = 5.0  # seconds before the relay looks again at what only a person can mend
 
 
@@ -64,7 +66,9 @@ async def run(settings: Settings) -> None:
                 redis=redis,
                 feeds=feeds,
                 pool=await opened.enter_async_context(wiring.pool(settings, application="dispatcher", size=4)),
-                log=await opened.enter_async_context(wiring.event_log(settings, application="dispatcher")),
+                log=await opened.enter_async_context(
+                    wiring.event_log(settings, application="dispatcher", patience=_PATIENCE)
+                ),
                 wake_ups=await opened.enter_async_context(
                     AppendListener(settings.database_url, application="jobledger dispatcher")
                 ),
@@ -103,7 +107,8 @@ class Dispatcher:
             log=log,
             policy=policy,
             actor=name,
-            liveness=settings.liveness_seconds,
+            # It may have appended up to a beat after its last one: nobody is lost sooner than LIVENESS_SECONDS after that.
+            liveness=settings.liveness_seconds + BEAT_EVERY,
             now=time.monotonic,
         )
         self._wake_ups = wake_ups

@@ -74,21 +74,21 @@ async def run(settings: Settings) -> None:
             sweeping = asyncio.create_task(
                 repeat(lambda: _sweep_leftovers(settings), what="sweep leftovers", stop=stop), name="sweep leftovers"
             )
-            await _run_until(stop, worker, heartbeat)
+            running = await _run_until(stop, worker, heartbeat)
             await sweeping
             _log.info("worker stopping", running=len(worker.running))
             all_ended = await worker.finish(grace=settings.shutdown_grace_seconds)
             # Every closing event is in the log: only now may the worker's row go.
             await asyncio.to_thread(heartbeat.stop)
+            if running.done():  # else its last claim waits for PostgreSQL, until the log is closed below
+                running.result()
             for queue in queues:
                 await queue.aclose()
             threads.shutdown(wait=False)
         _log.info("worker stopped")
         if not all_ended:
-            _log.warning(
-                "threads still run: their attempts stay open, and are closed as lost", jobs=len(worker.running)
-            )
-            # The interpreter would wait for these threads for ever.
+            # Their threads do not end (and the interpreter would wait for these for ever), or the log cannot be written.
+            _log.warning("attempts stay open, and will be closed as lost", jobs=len(worker.running))
             os._exit(0)
 
 
@@ -100,8 +100,9 @@ async def _sweep_leftovers(settings: Settings) -> float:
     return SWEEP_EVERY
 
 
-async def _run_until(stop: asyncio.Event, worker: Worker, heartbeat: Heartbeat) -> None:
-    """Let the worker run from its registration until `stop`; an error of its own ends this too."""
+async def _run_until(stop: asyncio.Event, worker: Worker, heartbeat: Heartbeat) -> asyncio.Task[None]:
+    """Let the worker run from its registration until `stop`; an error of its own ends this too. Gives the task of it,
+    which may still wait for the answer to a last claim."""
     stopped = asyncio.create_task(stop.wait())
     registered = asyncio.create_task(asyncio.to_thread(_wait_for, heartbeat, stop))
     await asyncio.wait([stopped, registered], return_when=asyncio.FIRST_COMPLETED)
@@ -112,7 +113,7 @@ async def _run_until(stop: asyncio.Event, worker: Worker, heartbeat: Heartbeat) 
     await asyncio.wait([stopped, running], return_when=asyncio.FIRST_COMPLETED)
     worker.stop()
     stopped.cancel()
-    await running
+    return running
 
 
 def _wait_for(heartbeat: Heartbeat, stop: asyncio.Event) -> None:

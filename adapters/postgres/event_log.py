@@ -58,8 +58,8 @@ class _Encoded(Struct, frozen=True):
 class PostgresEventLog:
     """Implements commands.ports.EventLog. An async context manager; it keeps one connection and makes it anew when lost.
 
-    `patience`: seconds to go on trying while PostgreSQL is away, then Unavailable; None: for ever (a worker has nothing
-    better to do with an outcome than to keep it). `on_appended` is called after each batch that wrote something.
+    `patience`: seconds to go on trying while PostgreSQL is away, then Unavailable; None: as long as this is open (a worker has
+    nothing better to do with an outcome than to keep it). `on_appended` is called after each batch that wrote something.
     """
 
     def __init__(
@@ -72,7 +72,8 @@ class PostgresEventLog:
     ) -> None:
         self._database_url = database_url
         self._application = application
-        self._stop = stop_never if patience is None else stop_after_delay(patience)
+        self._is_closing = False
+        self._has_no_patience_left = stop_never if patience is None else stop_after_delay(patience)
         self._on_appended = on_appended
         self._connection: AsyncConnection[Any] | None = None
         self._cursor: AsyncCursor[Any] | None = None
@@ -84,6 +85,9 @@ class PostgresEventLog:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # What is under way is answered; what cannot be written now is not waited for, else no process could be stopped
+        # while PostgreSQL is away.
+        self._is_closing = True
         await self._group.drain()
         await self._disconnect()
 
@@ -109,7 +113,7 @@ class PostgresEventLog:
         in_doubt = False
         with translated("append to the log"):
             async for attempt in AsyncRetrying(
-                stop=self._stop,
+                stop=self._gives_up,
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
                 retry=retry_if_exception(_may_heal),
                 before_sleep=self._say_that_it_waits,
@@ -155,6 +159,9 @@ class PostgresEventLog:
         if self._connection is not None:
             await self._connection.close()
         self._connection = self._cursor = None
+
+    def _gives_up(self, state: RetryCallState) -> bool:
+        return self._is_closing or self._has_no_patience_left(state)
 
     def _say_that_it_waits(self, state: RetryCallState) -> None:
         if state.attempt_number in (1, 10) or state.attempt_number % 60 == 0:

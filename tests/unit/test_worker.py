@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import jobledger
 from adapters.job_types.runner import JobTypeRunner
 from commands.liveness import HeartbeatAnswer
-from commands.ports import Append, Appended, QueueEntry
+from commands.ports import Answer, Append, Appended, QueueEntry
 from commands.queue_ports import STREAMS, Mark
 from commands.worker import Worker
 from domain.events import Cancelled, CancelRequested, NewEvent, Started, type_name
@@ -239,6 +239,67 @@ async def test_at_a_stop_what_ends_in_time_is_completed_and_what_does_not_is_rel
     job = await world.log.find(stays)
     assert job is not None
     assert (job.used, job.error, job.status) == (0, None, "pending")
+
+
+async def test_a_stop_while_every_slot_is_taken_is_heard_at_once_and_what_runs_is_released() -> None:
+    world = World(forever, slots=1)
+    job_id = await world.post("FOREVER")
+    working = asyncio.create_task(world.worker.run())
+    await world.until_state(job_id, "Started")
+    await until(lambda: world.worker.running.free == 0)
+    world.worker.stop()
+    await asyncio.wait_for(working, 5)
+    assert await world.worker.finish(grace=0.5)
+    assert world.types_of(job_id)[:3] == ["Created", "Started", "Attempted"]
+    world.threads.shutdown()
+
+
+async def test_a_read_that_does_not_hear_its_cancellation_is_cancelled_again() -> None:
+    world = World(noop)
+    lost = 0
+
+    class HardOfHearing(FakeClaimQueue):
+        async def read(self, count: int, block_seconds: float) -> list[QueueEntry]:
+            nonlocal lost
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost += 1
+            return await super().read(count, 60.0)
+
+    world.worker._queue = HardOfHearing(world.server, worker_id="w1", job_types=["NOOP"])
+    working = asyncio.create_task(world.worker.run())
+    await until(lambda: world.worker._reading is not None)
+    await asyncio.sleep(0)  # its first step
+    world.worker.stop()
+    await asyncio.wait_for(working, 5)
+    assert lost == 1
+    world.threads.shutdown()
+
+
+async def test_what_a_claim_brings_after_the_time_to_end_is_released_before_it_begins() -> None:
+    world = World(noop)
+    job_id = await world.post("NOOP")
+    is_asked, may_answer = asyncio.Event(), asyncio.Event()
+    append = world.log.append
+
+    async def append_slowly(commands: Sequence[Append]) -> list[Answer]:
+        if isinstance(commands[0].events[0].event, Started):
+            is_asked.set()
+            await may_answer.wait()
+        return await append(commands)
+
+    world.log.append = append_slowly  # type: ignore[method-assign]
+    working = asyncio.create_task(world.worker.run())
+    await is_asked.wait()
+    world.worker.stop()
+    finishing = asyncio.create_task(world.worker.finish(grace=5.0))
+    await until(lambda: world.worker._releasing)
+    may_answer.set()
+    assert await finishing
+    await working
+    assert world.types_of(job_id)[:3] == ["Created", "Started", "Attempted"]
+    world.threads.shutdown()
 
 
 async def test_a_running_job_that_somebody_cancels_is_stopped_and_closed_as_cancelled() -> None:
