@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -75,15 +76,14 @@ def migrated_template(postgres_server: PostgresServer) -> str:
 @pytest.fixture
 def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of a fresh database with nothing in it."""
-    yield from _database(postgres_server, template="template0")
+    with _database(postgres_server, template="template0") as url:
+        yield url
 
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
     """The URL of a fresh, migrated database, whose log has an id of its own."""
-    for url in _database(postgres_server, template=migrated_template):
-        with psycopg.connect(url) as connection:
-            connection.execute("update log set id = gen_random_uuid()")
+    with migrated_database(postgres_server, migrated_template) as url:
         yield url
 
 
@@ -94,6 +94,15 @@ def redis_url(valkey_server: ValkeyServer) -> str:
         client.flushall()
         client.script_flush()
     return valkey_server.url
+
+
+@contextmanager
+def migrated_database(server: PostgresServer, template: str) -> Iterator[str]:
+    """What `postgres_url` gives, for fixtures that live longer than one test."""
+    with _database(server, template=template) as url:
+        with psycopg.connect(url) as connection:
+            connection.execute("update log set id = gen_random_uuid()")
+        yield url
 
 
 def free_port() -> int:
@@ -133,6 +142,7 @@ def _running(server: _ServerT, home: Path) -> Iterator[_ServerT]:
             process.wait()
 
 
+@contextmanager
 def _database(server: PostgresServer, *, template: str) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
     with _admin(server) as admin:

@@ -67,7 +67,10 @@ class AppendNotifier:
 
 
 class AppendListener:
-    """Hears the NOTIFYs of all processes, by LISTEN on a direct connection. An async context manager."""
+    """Hears the NOTIFYs of all processes, by LISTEN on a direct connection. An async context manager.
+
+    It also wakes the reader whenever it begins to listen, at first and after an outage.
+    """
 
     def __init__(self, database_url: str, *, application: str) -> None:
         self._database_url = database_url
@@ -106,6 +109,7 @@ class AppendListener:
         connection = await connect(self._database_url, application=f"{self._application} listen")
         try:
             await connection.execute(_LISTEN)
+            self._woken.set()  # for what was appended while nobody listened
             while True:
                 async for _ in connection.notifies(timeout=_LISTEN_ROUND):
                     self._woken.set()

@@ -21,7 +21,14 @@ ahead as materialized (
 ),
 bounds as materialized (
     select c.position as before,
-           coalesce(max(a.position) filter (where u.position is null or a.position < u.position), c.position) as after,
+           coalesce(
+               max(a.position) filter (where u.position is null or a.position < u.position),
+               -- nothing in the page's range: the log ends here, or has a gap as wide as the page
+               case when u.position is null then
+                   (select n.position from events n where n.position > c.position order by n.position limit 1)
+               end,
+               c.position
+           ) as after,
            count(a.position) filter (where u.position is null or a.position < u.position) as row_count,
            u.position as unknown_position
     from checkpoint c

@@ -1,0 +1,128 @@
+"""Who has appended wakes those who read: as a hint, through outages, and never as a burden on the append."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import uuid_utils
+
+from adapters.postgres.event_log import PostgresEventLog
+from adapters.postgres.wake_ups import AppendListener, AppendNotifier
+from commands.ports import Append, Appended, Conflict
+from domain import job as verbs
+from tests.proxy import Proxy, proxy_to
+from tests.real_log import Database, connected
+from tests.until import until
+
+
+@pytest.fixture
+def db(postgres_url: str) -> Iterator[Database]:
+    with connected(postgres_url) as db:
+        yield db
+
+
+@pytest.fixture
+async def proxy(postgres_url: str) -> AsyncIterator[Proxy]:
+    async with proxy_to(postgres_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def listener(postgres_url: str, proxy: Proxy) -> AsyncIterator[AppendListener]:
+    """Listens behind the proxy."""
+    async with AppendListener(proxy.url(postgres_url), application="reader") as listener:
+        assert await is_woken(listener)  # it listens now
+        yield listener
+
+
+async def is_woken(listener: AppendListener, *, within: float = 20.0) -> bool:
+    begin = time.monotonic()
+    await listener.wait(within)
+    return time.monotonic() - begin < within * 0.9
+
+
+def creation() -> Append:
+    events = verbs.create(type="T", priority="default", payload=b"{}", max_attempts=3)
+    return Append(str(uuid_utils.uuid7()), 0, events, "client")
+
+
+async def test_an_append_wakes_the_reader_and_one_that_wrote_nothing_does_not(
+    postgres_url: str, listener: AppendListener
+) -> None:
+    async with (
+        AppendNotifier(postgres_url, application="writer") as notifier,
+        PostgresEventLog(postgres_url, application="writer", on_appended=notifier.notify) as log,
+    ):
+        command = creation()
+        [answer] = await log.append([command])
+        assert isinstance(answer, Appended)
+        assert await is_woken(listener)
+        [again] = await log.append([command])
+        assert isinstance(again, Conflict)
+        assert not await is_woken(listener, within=0.1)
+
+
+async def test_a_wake_up_before_the_wait_is_not_lost_and_counts_once(db: Database, listener: AppendListener) -> None:
+    db.execute("notify jobledger_appended")
+    await until(listener._woken.is_set)
+    assert await is_woken(listener)
+    assert not await is_woken(listener, within=0.05)
+
+
+async def test_a_listener_that_is_cut_off_listens_again_and_has_the_reader_look(
+    db: Database, proxy: Proxy, listener: AppendListener
+) -> None:
+    for _ in range(2):
+        proxy.reset()
+        assert await is_woken(listener)  # for what it could not hear
+        db.execute("notify jobledger_appended")
+        assert await is_woken(listener)
+
+
+async def test_in_a_black_hole_the_reader_still_polls(db: Database, proxy: Proxy, listener: AppendListener) -> None:
+    proxy.black_hole()
+    db.execute("notify jobledger_appended")
+    begin = time.monotonic()
+    await listener.wait(0.25)
+    assert 0.2 < time.monotonic() - begin < 10
+    proxy.heal()
+    assert await is_woken(listener)
+
+
+async def test_a_thousand_appends_at_once_send_few_notifications_and_the_last_is_sent(
+    postgres_url: str, listener: AppendListener
+) -> None:
+    async with AppendNotifier(postgres_url, application="writer") as notifier:
+        for _ in range(1_000):
+            notifier.notify()
+        assert await is_woken(listener)
+        assert not await is_woken(listener, within=0.1)
+        notifier.notify()
+        assert await is_woken(listener)
+
+
+async def test_a_notifier_that_is_cut_off_goes_on(postgres_url: str, db: Database, listener: AppendListener) -> None:
+    async with AppendNotifier(postgres_url, application="writer") as notifier:
+        notifier.notify()
+        assert await is_woken(listener)
+        db.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and application_name = 'writer notify'"
+        )
+        notifier.notify()  # may fail on the dead connection; the next makes a new one
+
+        async def woken_again() -> bool:
+            notifier.notify()
+            return await is_woken(listener, within=0.3)
+
+        await until(woken_again)
+
+
+async def test_a_stop_wakes_the_reader_too(listener: AppendListener) -> None:
+    waiting = asyncio.create_task(is_woken(listener))
+    await asyncio.sleep(0)
+    listener.wake()
+    assert await waiting
