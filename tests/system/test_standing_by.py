@@ -1,0 +1,58 @@
+"""The projector away for a while, and two dispatchers of which the leader dies."""
+
+from __future__ import annotations
+
+import time
+
+from tests.system.service import Service
+
+
+def test_while_the_projector_is_away_get_is_right_and_afterwards_jobs_catches_up(shared: Service) -> None:
+    shared.start("worker")
+    shared.until_ended(shared.post("NOOP"))
+    shared.stop("projector")
+    jobs = shared.post_many(5, "NOOP")
+    assert all(shared.job(job_id)["id"] == job_id for job_id in jobs)
+    retried = shared.post("FLAKY", {"times": 1})
+    shared.until_ended(*jobs)
+    assert [shared.job(job_id)["status"] for job_id in jobs] == ["completed"] * 5
+    shared.until(lambda: shared.job(retried)["attempts"] == 1 and shared.job(retried)["error"] is not None)
+    assert shared.job(retried)["status"] == "pending"
+    assert _rows(shared, [*jobs, retried]) == []
+    assert shared.http.get("/health").json()["parts"]["projector"]["lag"] > 0
+
+    shared.start("projector")
+    shared.until_ended(retried)
+    shared.until(
+        lambda: sorted(_rows(shared, [*jobs, retried])) == [("completed", 1)] * 5 + [("completed", 2)],
+        saw=lambda: _rows(shared, [*jobs, retried]),
+    )
+
+
+def test_another_dispatcher_takes_over_from_a_dead_one_and_no_entry_is_there_twice(shared: Service) -> None:
+    shared["dispatcher"].until_said("leading")
+    shared.start("dispatcher 2")
+    with shared.posting() as posted:
+        posted.until_more(50)
+        shared["dispatcher"].kill()
+        died_at = time.monotonic()
+        shared["dispatcher 2"].until_said("leading")
+        took = time.monotonic() - died_at
+        posted.until_more(50)
+    assert took < 10, took
+
+    created = [one.position for one in shared.log(*posted.accepted) if one.version == 1]
+    shared.until_queued(*posted.accepted)
+    assert [entry_id for entry_id, _ in shared.entries()] == [f"{position}-0" for position in created]
+
+    shared.start("worker")
+    shared.until_ended(*posted.accepted)
+    for job_id in posted.accepted[:5] + posted.accepted[-5:]:
+        assert shared.history(job_id) == ["Created", "Started", "Completed"]
+
+
+def _rows(service: Service, job_ids: list[str]) -> list[tuple[str, int]]:
+    return [
+        (status, attempts)
+        for status, attempts in service.ask("select status, attempts from jobs where id = any(%s::uuid[])", job_ids)
+    ]
