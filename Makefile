@@ -12,7 +12,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check -qq
 help:
 	@echo "make run     start everything in the foreground; Ctrl-C stops it (makes .venv at first)"
 	@echo "make test    every check that a change must pass"
-	@echo "make lock    resolve requirements.lock and requirements-dev.lock anew (needs uv)"
+	@echo "make lock    resolve the lock files (requirements*.lock) anew (needs uv)"
 	@echo "make clean   remove .venv and what tools left behind; never data (.jobledger, output)"
 
 run: .venv/.installed
@@ -34,12 +34,15 @@ test: .venv/.installed-dev
 	echo; echo "All checks passed."
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-emit-index-url --no-emit-find-links --quiet pyproject.toml --extra embedded
+	--no-header --no-emit-index-url --no-emit-find-links --quiet
 
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv (https://docs.astral.sh/uv/), which is not installed" >&2; exit 1; }
-	$(LOCK) --group build -o requirements.lock
-	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) pyproject.toml --extra embedded --group build -o requirements.lock
+	$(LOCK) pyproject.toml --extra embedded --group dev -c requirements.lock -o requirements-dev.lock
+	@# For the container image: what its processes need, without the embedded servers; and what building it takes.
+	$(LOCK) pyproject.toml -c requirements.lock -o requirements-run.lock
+	$(LOCK) --group build -c requirements.lock -o requirements-build.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache htmlcov dist build

@@ -13,6 +13,7 @@ from domain.errors import LogDamaged as LogDamaged
 from domain.errors import Unavailable as Unavailable
 from domain.events import NewEvent, RecordedEvent
 from domain.job import Job
+from domain.moment import Moment
 
 
 class RejectedData(JobledgerError):
@@ -78,6 +79,13 @@ class EventLog(Protocol):
         """
 
 
+class PastJob(Struct, frozen=True):
+    """A job as it was. `payload` is there if it was asked for and its content was not erased since."""
+
+    job: Job
+    payload: bytes | None
+
+
 class JobReader(Protocol):
     """Single jobs, never older than what the log holds at the time of the call."""
 
@@ -89,6 +97,13 @@ class JobReader(Protocol):
 
     async def history(self, job_id: str) -> list[RecordedEvent]:
         """All events of the job in order; empty if there is no such job. Raises Unavailable."""
+
+    async def as_of(self, job_id: str, moment: Moment, *, with_payload: bool = False) -> PastJob | None:
+        """The job right after that position, or after all that was recorded by that time; None if there is no such job.
+
+        Raises BeyondHead, BeforeCreation, Unavailable. What a position answers never changes; nor does a time that is over,
+        once what was being appended at that millisecond is durable.
+        """
 
 
 class QueueEntry(Struct, frozen=True, array_like=True, gc=False):

@@ -15,7 +15,15 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from domain.errors import JobledgerError
+from entrypoints.health_check import EPILOGUE as HEALTH_EXAMPLE
+from entrypoints.health_check import health
+from entrypoints.history_command import EPILOGUE as HISTORY_EXAMPLES
+from entrypoints.history_command import history
+from entrypoints.replay_command import EPILOGUE as REPLAY_EXAMPLES
+from entrypoints.replay_command import replay
 from entrypoints.settings import Settings, read_settings
+from entrypoints.verify_command import EPILOGUE as VERIFY_EXAMPLES
+from entrypoints.verify_command import verify
 
 CANNOT = 1  # exit codes: what was wanted cannot be done
 WRONG_USAGE = 2
@@ -30,6 +38,12 @@ app = App(
     print_error=False,
     help_on_error=False,
 )
+
+
+app.command(health, help_epilogue=HEALTH_EXAMPLE)
+app.command(history, help_epilogue=HISTORY_EXAMPLES)
+app.command(replay, help_epilogue=REPLAY_EXAMPLES)
+app.command(verify, help_epilogue=VERIFY_EXAMPLES)
 
 
 @app.command(help_epilogue="Example: `API_PORT=8080 DATA_DIR=/srv/jobledger jobledger up`")

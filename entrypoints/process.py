@@ -58,3 +58,8 @@ async def wait_until_ready(settings: Settings, stop: asyncio.Event) -> None:
 def unique_name() -> str:
     """A name for this process that no other one has had: host, process id, and something random."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def host_of(name: str) -> str:
+    """The host of the process that `unique_name` gave that name."""
+    return name.rsplit("-", 2)[0]

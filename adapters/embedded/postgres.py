@@ -25,6 +25,7 @@ from adapters.embedded.program import CannotStart, Line, Program
 
 _USER = "jobledger"
 _CLUSTER = "postgres"  # the data directory's name below DATA_DIR
+_PASSWORD = "postgres-password"  # noqa: S105 - the name of the file beside it that holds it
 # "fast" (ends sessions, keeps all that was committed), then "immediate" (the same, but the next start replays the log).
 _STOPS = (signal.SIGINT, signal.SIGQUIT)
 _SEVERITY = re.compile(r"(DEBUG\d?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC): +(.*)")
@@ -79,7 +80,7 @@ def prepare_postgres(data_dir: Path, *, port: int, durable: bool = True) -> Post
             run_as=run_as,
         )
 
-    password_file = data_dir / "postgres-password"
+    password_file = data_dir / _PASSWORD
     if not cluster.exists():
         _make_cluster(program, binaries, cluster, password_file, durable=durable)
     _check_version(binaries, cluster)
@@ -106,8 +107,34 @@ def prepare_postgres(data_dir: Path, *, port: int, durable: bool = True) -> Post
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     return PostgresServer(
         program=program("postgres", str(binaries / "postgres"), "-D", str(cluster), *options, cwd=data_dir),
-        url=f"postgresql://{_USER}:{password}@127.0.0.1:{port}/{_USER}",
+        url=_url(password, port=port),
     )
+
+
+def running_postgres_url(data_dir: Path) -> str | None:
+    """The URL of the server that runs on `data_dir`/postgres now; None if there is none, or it is not for this user."""
+    try:
+        # https://www.postgresql.org/docs/current/storage-file-layout.html: process, directory, start time, port, …
+        pid, _, _, port = (data_dir / _CLUSTER / "postmaster.pid").read_text().splitlines()[:4]
+        password = (data_dir / _PASSWORD).read_text().strip()
+        is_alive = _is_alive(int(pid))
+    except (OSError, ValueError):
+        return None
+    return _url(password, port=int(port)) if is_alive else None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _url(password: str, *, port: int) -> str:
+    return f"postgresql://{_USER}:{password}@127.0.0.1:{port}/{_USER}"
 
 
 def _binaries() -> Path:

@@ -7,9 +7,7 @@ that only passes through (payload, result, error).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from hashlib import sha256
-from urllib.parse import parse_qsl
 
 from litestar.types import Receive, Scope
 from msgspec import UNSET, Raw, UnsetType
@@ -20,11 +18,13 @@ from domain.events import RecordedEvent, encode_data, type_name
 from domain.ids import parse_job_id
 from domain.job import STATUS_AFTER, Job
 from domain.job_type import JobType
+from domain.moment import timestamp
 from entrypoints.api.answers import Answer, Header, json_answer
 from entrypoints.api.idempotency import read_idempotency_key
-from entrypoints.api.models import EventView, FieldError, History, JobView
+from entrypoints.api.job_query import read_job_query
+from entrypoints.api.models import EventView, History, JobView
 from entrypoints.api.new_job import read_new_job
-from entrypoints.api.problems import INVALID_QUERY, JOB_NOT_FOUND, Problem
+from entrypoints.api.problems import JOB_NOT_FOUND, Problem
 from entrypoints.api.request_body import read_body, require_json
 
 ANONYMOUS = "anonymous"  # the actor of requests; callers are not told apart
@@ -70,13 +70,18 @@ class JobEndpoints:
         )
 
     async def find(self, scope: Scope, receive: Receive) -> Answer:
-        """GET /jobs/{id}, with ?include=payload."""
+        """GET /jobs/{id}, with ?include=payload and ?asOf=<time or position>."""
         job_id = _job_id(scope)
-        with_payload = bool(scope["query_string"]) and _includes_payload(scope["query_string"])
+        query = read_job_query(scope["query_string"])
+        if query.as_of is not None:
+            past = await self._jobs.as_of(job_id, query.as_of, with_payload=query.with_payload)
+            if past is None:
+                raise _no_such_job(job_id)
+            return json_answer(_job_view(past.job, _raw(past.payload) if query.with_payload else UNSET))
         job = await self._jobs.find(job_id)
         if job is None:
             raise _no_such_job(job_id)
-        if not with_payload:
+        if not query.with_payload:
             return json_answer(_job_view(job))
         payload = await self._jobs.payload(job_id)
         return json_answer(_job_view(job, _raw(payload)))
@@ -98,19 +103,6 @@ def _no_such_job(job_id: str) -> Problem:
     return Problem(JOB_NOT_FOUND, f"there is no job {job_id}")
 
 
-def _includes_payload(query: bytes) -> bool:
-    wanted = {
-        name
-        for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-        if key == "include"
-        for name in value.split(",")
-    }
-    if not wanted <= {"payload"}:
-        detail = f"must be payload, but is {ascii(','.join(sorted(wanted)))[:80]}"
-        raise Problem(INVALID_QUERY, f"include {detail}", errors=[FieldError("include", detail, allowed=["payload"])])
-    return bool(wanted)
-
-
 def _job_view(job: Job, payload: Raw | UnsetType = UNSET) -> JobView:
     return JobView(
         id=job.id,
@@ -120,8 +112,8 @@ def _job_view(job: Job, payload: Raw | UnsetType = UNSET) -> JobView:
         attempts=job.attempts,
         result=_raw(job.result),
         error=_raw(job.error),
-        created_at=_timestamp(job.created_at),
-        updated_at=_timestamp(job.updated_at),
+        created_at=timestamp(job.created_at),
+        updated_at=timestamp(job.updated_at),
         max_attempts=job.max_attempts,
         version=job.version,
         payload=payload,
@@ -137,15 +129,10 @@ def _event_view(recorded: RecordedEvent) -> EventView:
         data=Raw(encode_data(recorded.event)),
         content=_raw(recorded.content),
         actor=recorded.actor,
-        recorded_at=_timestamp(recorded.recorded_at),
+        recorded_at=timestamp(recorded.recorded_at),
         status=STATUS_AFTER[name],
     )
 
 
 def _raw(json: bytes | None) -> Raw:
     return _NULL if json is None else Raw(json)
-
-
-def _timestamp(at: datetime) -> str:
-    """Such as 2026-01-27T10:30:00.000Z; the log keeps milliseconds."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

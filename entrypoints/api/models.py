@@ -45,7 +45,7 @@ class JobAccepted(Struct, frozen=True, rename="camel"):
 
 
 class JobView(Struct, frozen=True, rename="camel"):
-    """A job as of its newest event; never older than what the caller has seen."""
+    """A job as of its newest event, never older than what the caller has seen; with `asOf`, as it was then."""
 
     id: JobId
     type: Annotated[str, Meta(description="The job type.")]

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from entrypoints.api.models import HealthView, History, JobAccepted, JobView, Liveness, NewJob, Readiness
 from entrypoints.api.problems import (
+    BEFORE_CREATION,
+    BEYOND_HEAD,
     BODY_TOO_LARGE,
     INTERNAL,
     INVALID_BODY,
@@ -67,6 +69,27 @@ _INCLUDE: JsonObject = {
     "required": False,
     "description": "`payload`: the answer holds the payload too, byte for byte as it was sent.",
     "schema": {"type": "string", "enum": ["payload"]},
+}
+_AS_OF: JsonObject = {
+    "name": "asOf",
+    "in": "query",
+    "required": False,
+    "description": (
+        "The job as it was then. A position of the log: right after that event, so the answer never changes. Or a time with its "
+        "offset (RFC 3339): after everything recorded by then, that millisecond included. Before the job's creation, at a "
+        "position beyond the newest event's, and at a time that is yet to come by the database's clock: 404. Contents that were "
+        "erased since are null."
+    ),
+    "schema": {
+        "anyOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "pattern": "^[0-9]+$"},
+        ]
+    },
+    "examples": {
+        "time": {"summary": "A time", "value": "2026-01-27T10:30:00.000Z"},
+        "position": {"summary": "A position of the log", "value": "4711"},
+    },
 }
 _KEY: JsonObject = {
     "name": "Idempotency-Key",
@@ -131,10 +154,13 @@ OPERATIONS: tuple[Operation, ...] = (
         id="getJob",
         tag="Jobs",
         summary="Ask for a job",
-        description="The job as of its newest event: never older than what the caller has seen, whatever the load.",
-        parameters=(_JOB_ID, _INCLUDE),
+        description=(
+            "The job as of its newest event: never older than what the caller has seen, whatever the load. "
+            "With `asOf`: as it was at any moment of its life."
+        ),
+        parameters=(_JOB_ID, _INCLUDE, _AS_OF),
         replies=(Reply(200, "The job.", JobView),),
-        problems=(INVALID_JOB_ID, INVALID_QUERY, JOB_NOT_FOUND, UNAVAILABLE),
+        problems=(INVALID_JOB_ID, INVALID_QUERY, JOB_NOT_FOUND, BEFORE_CREATION, BEYOND_HEAD, UNAVAILABLE),
     ),
     Operation(
         method="get",

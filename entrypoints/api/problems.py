@@ -18,6 +18,7 @@ from msgspec import UNSET, Struct
 from commands.create_job import KeyReused
 from commands.ports import RejectedData, Unavailable
 from domain.errors import InvalidJobId, UnknownEventType
+from domain.moment import BeforeCreation, BeyondHead
 from entrypoints.api.answers import Answer, Header
 from entrypoints.api.models import FieldError, ProblemDocument
 
@@ -50,6 +51,8 @@ INVALID_KEY = Kind(
 INVALID_REQUEST = Kind("invalid-request", 400, "The request is not valid", "The request breaks the rules of HTTP.")
 NOT_FOUND = Kind("not-found", 404, "There is nothing here", "No such path.")
 JOB_NOT_FOUND = Kind("job-not-found", 404, "There is no such job", "No job has this id.")
+BEFORE_CREATION = Kind("before-creation", 404, "The job was not there yet", "It was created after `asOf`.")
+BEYOND_HEAD = Kind("beyond-head", 404, "The log does not reach so far", "`asOf` is yet to come.")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here", "`Allow` names those that are.")
 BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "It is longer than MAX_BODY_BYTES.")
 NOT_JSON = Kind("not-json", 415, "The body must be sent as JSON", "Content-Type is not application/json.")
@@ -109,6 +112,10 @@ def _problem_of(exc: BaseException, scope: Scope) -> Problem:
             return exc
         case InvalidJobId():
             return Problem(INVALID_JOB_ID, str(exc))
+        case BeforeCreation():
+            return Problem(BEFORE_CREATION, str(exc))
+        case BeyondHead():
+            return Problem(BEYOND_HEAD, str(exc))
         case KeyReused():
             return Problem(KEY_REUSED, str(exc))
         case RejectedData():

@@ -53,8 +53,18 @@ select
         case when f.error::text is distinct from w.error::text then 'error' end,
         case when f.result::text is distinct from w.result::text then 'result' end
     ], null) as columns,
-    (to_jsonb(f) - 'result' - 'error')::text as in_table,
-    (to_jsonb(w) - 'result' - 'error')::text as in_log
+    (
+        select to_json(shown) from (
+            select f.version, f.state, f.type, f.priority, f.attempts, f.used, f.max_attempts, f.created_at,
+                   f.updated_at, f.worker, f.outcome, f.due_at, f.queued_position
+        ) shown
+    )::text as in_table,
+    (
+        select to_json(shown) from (
+            select w.version, w.state, w.type, w.priority, w.attempts, w.used, w.max_attempts, w.created_at,
+                   w.updated_at, w.worker, w.outcome, w.due_at, w.queued_position
+        ) shown
+    )::text as in_log
 from wanted w
 full join found f on f.id = w.id
 where (f.id, f.version, f.state, f.type, f.priority, f.attempts, f.used, f.max_attempts, f.created_at, f.updated_at,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from commands.ports import Answer, Append, Appended, Conflict, Refused, RejectedData, Repeated, Unavailable
+from commands.ports import Answer, Append, Appended, Conflict, PastJob, Refused, RejectedData, Repeated, Unavailable
 from domain.events import RecordedEvent, encode_data, type_name
 from domain.job import TRANSITIONS, Job, fold
+from domain.moment import BeforeCreation, BeyondHead, Moment
 
 _BEGINNING = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
 
@@ -62,6 +63,23 @@ class FakeEventLog:
         """See JobReader.history."""
         self._require_presence()
         return list(self._streams.get(job_id, ()))
+
+    async def as_of(self, job_id: str, moment: Moment, *, with_payload: bool = False) -> PastJob | None:
+        """See JobReader.as_of."""
+        events = await self.history(job_id)
+        if not events:
+            return None
+        if isinstance(moment, int):
+            is_beyond, then = moment > len(self.events), [e for e in events if e.position <= moment]
+        else:
+            is_beyond, then = moment > self.now, [e for e in events if e.recorded_at <= moment]
+        if is_beyond:
+            raise BeyondHead(moment, position=len(self.events), now=self.now)
+        job = fold(then)
+        if job is None:
+            first = events[0]
+            raise BeforeCreation(job_id, moment, position=first.position, created_at=first.recorded_at)
+        return PastJob(job, then[0].content if with_payload else None)
 
     def _judge(self, command: Append, *, is_late: bool, seen_keys: dict[tuple[str, str], Repeated]) -> Answer | None:
         """Why the command is not appended; None: it is."""

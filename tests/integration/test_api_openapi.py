@@ -81,6 +81,8 @@ def test_every_example_of_an_operation_is_valid() -> None:
                 assert parameter["description"]
                 if "example" in parameter:
                     check(parameter["example"], parameter["schema"])
+                for example in parameter.get("examples", {}).values():
+                    check(example["value"], parameter["schema"])
     assert checked > 30
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from entrypoints.cli import main
 
-_COMMANDS = ["up", "api", "dispatcher", "worker", "projector", "mail-catcher", "migrate"]
+_COMMANDS = ["up", "api", "dispatcher", "worker", "projector", "mail-catcher", "migrate", "verify"]
 
 
 @pytest.mark.parametrize("command", _COMMANDS)
