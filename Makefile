@@ -29,7 +29,7 @@ test: .venv/.installed-dev
 	check mypy; \
 	check lint-imports --no-cache; \
 	check deptry .; \
-	check pytest --cov --cov-report=term; \
+	check pytest -n 2 --dist loadfile --cov --cov-report=term; \
 	if [ -n "$$failed" ]; then printf "\nFailed:\n$$failed"; exit 1; fi; \
 	echo; echo "All checks passed."
 

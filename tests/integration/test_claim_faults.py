@@ -173,6 +173,8 @@ async def test_a_cluster_is_refused_and_eviction_is_warned_about(
     port = free_port()
     server = await asyncio.create_subprocess_exec(
         *(get_binary_path(), "--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--save", ""),
+        # Unless told, it takes the port 10,000 above, which need not exist.
+        *("--cluster-port", str(free_port())),
         cwd=tmp_path,
         stdout=asyncio.subprocess.DEVNULL,
     )
