@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -115,7 +116,7 @@ class Reader:
         """What the commands write, standard error included."""
         assert self._bash.stdin is not None
         assert self._bash.stdout is not None
-        commands = self.with_ports(commands).replace(".venv/", f"{sys.prefix}/").replace(*_SLEEP)
+        commands = self.with_ports(commands).replace(".venv/", f"{shlex.quote(sys.prefix)}/").replace(*_SLEEP)
         self._bash.stdin.write(f"{commands}\necho; echo '<<end>>'\n")
         self._bash.stdin.flush()
         said: list[str] = []
