@@ -13,6 +13,7 @@ from cyclopts.validators import Number
 
 from domain.errors import JobledgerError
 from entrypoints.settings import Settings, read_settings
+from entrypoints.which_database import database_of
 
 HOLDS = 0  # exit codes
 CANNOT_CHECK = 2
@@ -30,7 +31,8 @@ Workers = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
 EPILOGUE = (
     "Only what came after a position: `jobledger verify --from-position 1200001`. The digest of the log as it was:"
     " `jobledger verify --to-position 1200000 --format json`. After a test, with nothing under way:"
-    " `jobledger verify --drained --thorough`. Example: `DATABASE_URL=postgresql://user:secret@db/jobs_db jobledger verify`"
+    " `jobledger verify --drained --thorough`. Example: `DATABASE_URL=postgresql://user:secret@db/jobs_db jobledger verify`;"
+    " where that is not set, the database of the `jobledger up` that runs on DATA_DIR."
 )
 
 
@@ -91,12 +93,6 @@ def verify(
         return CANNOT_CHECK
 
 
-class NothingToVerify(JobledgerError):
-    """`jobledger verify` was not told where."""
-
-    code = "nothing_to_verify"
-
-
 async def _run(
     settings: Settings,
     *,
@@ -117,8 +113,7 @@ async def _run(
     from projections.verify.ports import WaitRules
     from projections.verify.verification import Verification, Wishes
 
-    if not settings.database_url:
-        raise NothingToVerify("DATABASE_URL is not set: it says which database to verify")
+    database_url = database_of(settings)
     wishes = Wishes(
         waits=WaitRules(
             base=settings.retry_base_seconds,
@@ -134,7 +129,7 @@ async def _run(
         is_drained=is_drained,
     )
     async with AsyncExitStack() as stack:
-        auditors = [await stack.enter_async_context(PostgresLogAuditor(settings.database_url)) for _ in range(workers)]
+        auditors = [await stack.enter_async_context(PostgresLogAuditor(database_url)) for _ in range(workers)]
         queue = None
         if is_drained and settings.redis_url:
             client = connect_to_redis(settings.redis_url, name="jobledger verify")

@@ -37,8 +37,15 @@ _OPTIONS = (
     " -c default_transaction_isolation=read\\ committed"
 )
 
+# The service's statements touch few rows each, of tables that grow for ever; but a plan made while a table is empty is kept, and
+# reads all of it for as long as nobody has gathered statistics. Measured on a new database: 20,000 no-op jobs drained at 4,633,
+# 2,992 and 2,239 a second, one run after the other. So the plans are those of large tables from the first job on.
+_BY_INDEX = " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 
-def connection_string(database_url: str, *, application: str, options: str = "") -> str:
+
+def connection_string(
+    database_url: str, *, application: str, options: str = "", reads_whole_tables: bool = False
+) -> str:
     """The URL (or key=value string) with our defaults filled in where it says nothing itself.
 
     Raises ValueError for a text that is no connection string.
@@ -48,17 +55,22 @@ def connection_string(database_url: str, *, application: str, options: str = "")
     except psycopg.ProgrammingError as exc:
         raise ValueError(f"not a PostgreSQL connection string: {exc}") from exc
     merged = {**_DEFAULTS, "application_name": application, **given}
-    merged["options"] = f"{_OPTIONS} {options} {given.get('options', '')}".strip()
+    planning = "" if reads_whole_tables else _BY_INDEX
+    merged["options"] = f"{_OPTIONS}{planning} {options} {given.get('options', '')}".strip()
     return make_conninfo(**merged)
 
 
 async def connect(
-    database_url: str, *, application: str = "jobledger", options: str = ""
+    database_url: str, *, application: str = "jobledger", options: str = "", reads_whole_tables: bool = False
 ) -> AsyncConnection[tuple[Any, ...]]:
-    """Open a connection in autocommit. Raises psycopg.OperationalError."""
-    return await AsyncConnection.connect(
-        connection_string(database_url, application=application, options=options), **_KIND
+    """Open a connection in autocommit. Raises psycopg.OperationalError.
+
+    `reads_whole_tables`: for statements that do, such as an audit's; all others find their rows by index.
+    """
+    conninfo = connection_string(
+        database_url, application=application, options=options, reads_whole_tables=reads_whole_tables
     )
+    return await AsyncConnection.connect(conninfo, **_KIND)
 
 
 def connect_in_thread(database_url: str, *, application: str = "jobledger") -> Connection[tuple[Any, ...]]:

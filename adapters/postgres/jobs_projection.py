@@ -20,13 +20,8 @@ _KNOWN = list(EVENT_TYPES)
 class PostgresJobsProjection:
     """Implements projections.runner.Projection. Keeps one connection, made anew when it is lost."""
 
-    _OPTIONS = (
-        # Rows and checkpoint vanish together if the server falls, and are made again from the log: no flush to wait for.
-        "-c synchronous_commit=off"
-        # A page touches few rows of a table that grows for ever, but the planner cannot tell from a range of positions how
-        # few: it would read the whole table and hash it. Measured at 60,000 jobs: 8 ms a page instead of 1.
-        " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
-    )
+    # Rows and checkpoint vanish together if the server falls, and are made again from the log: no flush to wait for.
+    _OPTIONS = "-c synchronous_commit=off"
 
     def __init__(self, database_url: str, *, page: int = 2_000) -> None:
         self._database_url = database_url

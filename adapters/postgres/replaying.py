@@ -58,7 +58,7 @@ async def read_only(database_url: str, *, application: str) -> AsyncIterator[Rea
     """Connect, for reading alone. Raises Unavailable, and SchemaMismatch for a schema that this release cannot read."""
     with translated("look back"):
         try:
-            connection = await connect(database_url, application=application, options=_OPTIONS)
+            connection = await connect(database_url, application=application, options=_OPTIONS, reads_whole_tables=True)
         except ValueError as exc:
             raise Unavailable(str(exc)) from exc
     async with connection:

@@ -74,7 +74,9 @@ class PostgresLogAuditor:
 
     async def __aenter__(self) -> Self:
         with translated("verify the log"):
-            self._connection = await connect(self._database_url, application="jobledger verify", options=_OPTIONS)
+            self._connection = await connect(
+                self._database_url, application="jobledger verify", options=_OPTIONS, reads_whole_tables=True
+            )
             try:
                 # The table `transitions` is judged later: what is wrong with it is a finding, not a reason not to look.
                 fits = await schema_fits(self._connection, ())
