@@ -29,10 +29,10 @@ Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
 Workers = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
 
 EPILOGUE = (
-    "Only what came after a position: `jobledger verify --from-position 1200001`. The digest of the log as it was:"
+    "Without DATABASE_URL it checks the database of the `jobledger up` that runs on DATA_DIR. Only what came after a position:"
+    " `jobledger verify --from-position 1200001`. The digest of the log as it was:"
     " `jobledger verify --to-position 1200000 --format json`. After a test, with nothing under way:"
-    " `jobledger verify --drained --thorough`. Example: `DATABASE_URL=postgresql://user:secret@db/jobs_db jobledger verify`;"
-    " where that is not set, the database of the `jobledger up` that runs on DATA_DIR."
+    " `jobledger verify --drained --thorough`. Example: `DATABASE_URL=postgresql://user:secret@db/jobs_db jobledger verify`"
 )
 
 
