@@ -31,6 +31,7 @@ from domain.events import (
     type_name,
 )
 from domain.retry import RetryPolicy
+from domain.waiting import checked_wait
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
 
@@ -185,14 +186,18 @@ def create(
     run_at: datetime | None = None,
     timeout: float | None = None,
 ) -> list[NewEvent]:
-    """Begin a job. `payload` is JSON, kept byte for byte; at most one of `delay` (seconds) and `run_at` is given."""
+    """Begin a job. `payload` is JSON, kept byte for byte; at most one of `delay` (seconds) and `run_at` is given.
+
+    Raises InvalidWait for one that is out of bounds.
+    """
+    delay, run_at = checked_wait(delay=delay, run_at=run_at)
     event = Created(
         type=type,
         priority=priority,
         attempt=1,
         used=0,
         max_attempts=max_attempts,
-        delay=None if delay is None else round(delay, 3),  # the log's clock knows whole milliseconds
+        delay=delay,
         run_at=run_at,
         timeout=timeout,
     )
