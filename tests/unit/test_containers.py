@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml  # type: ignore[import-untyped, unused-ignore]  # untyped where the stubs are not installed yet
 
 from entrypoints.cli import app
 from entrypoints.settings import Settings, read_settings
