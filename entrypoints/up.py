@@ -69,7 +69,7 @@ class _Service:
 
     async def start(self) -> None:
         """Start the servers, migrate, start the processes; returns when the API answers."""
-        catches_mail = self._settings.mail_host in _LOOPBACK
+        catches_mail = self._settings.mail_host in _LOOPBACK | {self._settings.mail_catcher_host}
         _check_ports(self._settings, catches_mail=catches_mail)
         await self._start_servers()
         applied = await migrate(self._settings.database_url, TRANSITIONS)
@@ -141,8 +141,8 @@ def _server(program: Program, is_ready: Callable[[], bool], read_line: Callable[
 def _check_ports(settings: Settings, *, catches_mail: bool) -> None:
     wanted = {"API_PORT": (settings.api_host, settings.api_port)}
     if catches_mail:
-        wanted["MAIL_PORT"] = ("127.0.0.1", settings.mail_port)
-        wanted["MAIL_UI_PORT"] = ("127.0.0.1", settings.mail_ui_port)
+        wanted["MAIL_PORT"] = (settings.mail_catcher_host, settings.mail_port)
+        wanted["MAIL_UI_PORT"] = (settings.mail_catcher_host, settings.mail_ui_port)
     if not settings.database_url:
         wanted["POSTGRES_PORT"] = ("127.0.0.1", settings.postgres_port)
     if not settings.redis_url:

@@ -17,9 +17,9 @@ log = structlog.get_logger()
 
 def say_where_things_are(settings: Settings, *, catches_mail: bool, output: TextIO) -> None:
     """Print it for people, or log it as one line for machines; by the same rule as the format of all log lines."""
-    host = "127.0.0.1" if settings.api_host in _EVERYWHERE else settings.api_host
-    api = f"http://[{host}]:{settings.api_port}" if ":" in host else f"http://{host}:{settings.api_port}"
-    mail = f"http://127.0.0.1:{settings.mail_ui_port}" if catches_mail else f"sent by {settings.mail_host}"
+    api = _address(settings.api_host, settings.api_port)
+    page = _address(settings.mail_catcher_host, settings.mail_ui_port)
+    mail = page if catches_mail else f"sent by {settings.mail_host}"
     places = {
         "api": api,
         "openapi": f"{api}/schema",
@@ -54,3 +54,9 @@ def say_where_things_are(settings: Settings, *, catches_mail: bool, output: Text
     )
     output.write(text + "\n")
     output.flush()
+
+
+def _address(host: str, port: int) -> str:
+    if host in _EVERYWHERE:
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -152,6 +152,16 @@ def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("setting", ["MAIL_PORT", "MAIL_UI_PORT"])
+def test_the_ports_of_the_mail_catcher_are_looked_at_where_it_listens(tmp_path: Path, setting: str) -> None:
+    environ = up_environ(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.2", int(environ[setting])))
+        taken.listen()
+        said = _fails_to_start(environ | {"MAIL_CATCHER_HOST": "127.0.0.2"})
+    assert said == f"jobledger: port {environ[setting]} on 127.0.0.2 is in use: stop what uses it, or set {setting}\n"
+
+
 def test_two_ports_that_are_the_same_are_one_sentence(tmp_path: Path) -> None:
     environ = up_environ(tmp_path)
     said = _fails_to_start(environ | {"MAIL_PORT": environ["API_PORT"]})
