@@ -61,7 +61,7 @@ async def _is_as_documented(response: httpx.Response) -> None:
     assert media_type in documented["content"], f"undocumented: {media_type}"
     for name, header in documented.get("headers", {}).items():
         assert name in response.headers or not header.get("required"), f"{name} is missing"
-    if media_type != "text/html":
+    if media_type.endswith("json"):
         # Python itself refuses to read numbers of more than 4,300 digits; that they are numbers is all that matters here.
         value = response.json(parse_int=lambda digits: int(digits[:300]))
         check(value, documented["content"][media_type]["schema"])

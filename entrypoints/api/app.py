@@ -54,6 +54,7 @@ def make_app(
             _route("/health", [HttpMethod.GET, HttpMethod.HEAD], watch.health),
             _route("/readyz", [HttpMethod.GET, HttpMethod.HEAD], watch.readiness),
             _route("/livez", [HttpMethod.GET, HttpMethod.HEAD], watch.liveness),
+            _route("/", [HttpMethod.GET, HttpMethod.HEAD], schema.root),
             _route("/schema", [HttpMethod.GET, HttpMethod.HEAD], schema.page),
             _route("/schema/openapi.json", [HttpMethod.GET, HttpMethod.HEAD], schema.document),
         ],

@@ -27,8 +27,9 @@ _TAGS = [
     {"name": "Watching", "description": "How the service is."},
     {"name": "Schema", "description": "This documentation."},
 ]
-# Two operations answer with something that is not a model.
+# Three operations answer with something that is not a model.
 _SPECIAL_CONTENT: dict[str, JsonObject] = {
+    "getRoot": {"text/plain": {"schema": {"type": "string"}}},
     "getSchemaPage": {"text/html": {"schema": {"type": "string"}}},
     "getSchema": {"application/json": {"schema": {"type": "object"}}},
 }

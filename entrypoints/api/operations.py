@@ -30,7 +30,7 @@ JsonObject = dict[str, Any]
 
 
 class Reply(Struct, frozen=True):
-    """An answer that is no problem. `model`: of its JSON; None: HTML. `headers`: their names and what they say."""
+    """An answer that is no problem. `model`: of its JSON; None: something else. `headers`: their names and what they say."""
 
     status: int
     description: str
@@ -202,6 +202,27 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Whether the process lives",
         description="For supervisors. Looks at nothing else, so a database that is away restarts no process.",
         replies=(Reply(200, "It lives.", Liveness),),
+    ),
+    Operation(
+        method="get",
+        path="/",
+        id="getRoot",
+        tag="Schema",
+        summary="Be led to this documentation",
+        description="For those who open the bare address.",
+        replies=(
+            Reply(
+                307,
+                "The documentation is there.",
+                headers={
+                    "Location": {
+                        "description": "The page's path.",
+                        "required": True,
+                        "schema": {"type": "string", "const": "/schema"},
+                    }
+                },
+            ),
+        ),
     ),
     Operation(
         method="get",

@@ -1,4 +1,7 @@
-"""The endpoints under /schema: the OpenAPI document, and the same as a page. Both are made once, at the start."""
+"""The endpoints under /schema: the OpenAPI document, and the same as a page.
+
+Both are made once, at the start. The bare address leads to the page.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,13 @@ from litestar.types import Receive, Scope
 from entrypoints.api.answers import Answer
 from entrypoints.api.openapi_page import openapi_page
 from entrypoints.api.operations import JsonObject
+
+_ROOT = Answer(
+    307,
+    b"This is the HTTP API of Jobledger. It is explained at /schema\n",  # for those who do not follow, such as curl
+    content_type=b"text/plain; charset=utf-8",
+    headers=[(b"location", b"/schema")],
+)
 
 # The page is complete in itself: nothing is loaded from anywhere, and nothing runs.
 _PAGE_HEADERS = (
@@ -33,6 +43,10 @@ class SchemaEndpoints:
             content_type=b"text/html; charset=utf-8",
             headers=_PAGE_HEADERS,
         )
+
+    async def root(self, scope: Scope, receive: Receive) -> Answer:
+        """GET /."""
+        return _ROOT
 
     async def document(self, scope: Scope, receive: Receive) -> Answer:
         """GET /schema/openapi.json."""

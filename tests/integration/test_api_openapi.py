@@ -135,6 +135,16 @@ async def test_the_page_is_complete_in_itself_and_its_links_lead_somewhere(clien
     assert {kind.uri.removeprefix("/schema#") for kind in KINDS} <= set(page.ids)
 
 
+async def test_the_bare_address_leads_to_the_page(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/")
+    followed = await client.get("/", follow_redirects=True)
+
+    assert (answer.status_code, answer.headers["location"]) == (307, "/schema")
+    assert "/schema" in answer.text  # for those who do not follow, such as curl
+    assert followed.text == (await client.get("/schema")).text
+    assert (await client.head("/")).headers["location"] == "/schema"
+
+
 async def test_a_name_from_another_package_cannot_break_the_page() -> None:
     from entrypoints.api.openapi_page import openapi_page
 
