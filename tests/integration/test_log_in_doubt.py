@@ -18,7 +18,7 @@ from tests.proxy import Proxy, proxy_to
 from tests.real_log import Database, connected, head, read_log, register_workers
 from tests.until import until
 
-THE_LOCK = 7310592051  # sql/migrations/0002_append_events.sql
+THE_LOCK = 7310592051  # sql/migrations/0004_append_plain_batches.sql
 
 
 def new_id() -> str:
