@@ -181,7 +181,8 @@ class Service:
     """Processes over one PostgreSQL and one Redis, with job types of their own (tallied_jobs.py).
 
     A context manager: at its end everything is gone. `settings` are environment variables for all of its processes; those
-    given to `start` are for that process alone. Logs are judged with the LIVENESS_SECONDS given here.
+    given to `start` are for that process alone. Logs are judged with the LIVENESS_SECONDS given here. `site`: the directory
+    with their job types; it may be changed.
     """
 
     def __init__(self, home: Path, *, postgres_url: str, redis_url: str, **settings: object) -> None:
@@ -202,8 +203,8 @@ class Service:
             "TALLY": self._tally,
             **settings,
         }
-        (home / "output").mkdir()
-        self._site = _install(home / "site", _TYPES, name="tallied")
+        (home / "output").mkdir(exist_ok=True)
+        self.site = _install(home / "site", _TYPES, name="tallied")
         self._special_site = _install(home / "special", _SPECIAL, name="special")
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self._settings['API_PORT']}", timeout=30, trust_env=False)
         self._ended: list[Process] = []
@@ -234,7 +235,7 @@ class Service:
 
         `special`: they know the job type SPECIAL too.
         """
-        path = os.pathsep.join(map(str, [self._site, self._special_site] if special else [self._site]))
+        path = os.pathsep.join(map(str, [self.site, self._special_site] if special else [self.site]))
         inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
         given = {name: str(value) for name, value in (self._settings | settings).items()}
         for name in names:

@@ -1,0 +1,19 @@
+"""Installs the job types of fault_jobs.py where the service's processes find them: put the directory into their PYTHONPATH."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.packages import install_job_types
+
+TYPES = ("", "_FLAKY", "_SLOW", "_THREAD", "_PROCESS", "_LATER", "_POISON")
+
+
+def install_fault_jobs(site: Path) -> Path:
+    """Make `site` a directory with the installed package; gives it."""
+    site.mkdir(parents=True)
+    types = {f"TALLIED{suffix}": f"fault_jobs:tallied{suffix.lower()}" for suffix in TYPES}
+    install_job_types(site, package="fault_jobs", modules={}, job_types=types)
+    shutil.copy(Path(__file__).with_name("fault_jobs.py"), site / "fault_jobs.py")
+    return site
