@@ -14,11 +14,10 @@ from contextlib import AsyncExitStack, aclosing, suppress
 import structlog
 from redis.asyncio import Redis
 
-from adapters.postgres.dispatch import PostgresDispatch
 from adapters.postgres.queue_feed import PostgresQueueFeed
 from adapters.postgres.wake_ups import AppendListener
 from adapters.redis.connecting import check_server, connect
-from adapters.redis.relay_queue import RedisConsumers, RedisRelayQueue
+from adapters.redis.relay_queue import RedisConsumers
 from commands.heartbeat import BEAT_EVERY
 from commands.mend_queue import MendQueue
 from commands.ports import EventLog, Unavailable
@@ -96,8 +95,8 @@ class Dispatcher:
         self._idempotency_key_hours = settings.idempotency_key_hours
         self._name = name
         self._redis = redis
-        self._database = PostgresDispatch(pool, holder=name)
-        self._queue = RedisRelayQueue(redis)
+        self._database = wiring.dispatch(settings, pool, holder=name)
+        self._queue = wiring.relay_queue(settings, redis)
         self._relay = Relay(queue=self._queue, feed=feeds[0])
         self._mend_queue = MendQueue(queue=self._queue, feed=feeds[1])
         self._consumers = RedisConsumers(redis)

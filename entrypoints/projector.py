@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from adapters.postgres.jobs_projection import PostgresJobsProjection
 from adapters.postgres.wake_ups import AppendListener
+from entrypoints import wiring
 from entrypoints.process import stop_on_signals, wait_until_ready
 from entrypoints.repeating import repeat
 from entrypoints.settings import Settings
@@ -20,7 +20,7 @@ async def run(settings: Settings) -> None:
         await wait_until_ready(settings, stop)
         if stop.is_set():
             return
-        projection = PostgresJobsProjection(settings.database_url)
+        projection = wiring.jobs_projection(settings)
         try:
             async with AppendListener(settings.database_url, application="jobledger projector") as wake_ups:
                 _log.info("projector ready")

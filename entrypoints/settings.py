@@ -76,6 +76,11 @@ class Settings(Struct, frozen=True, rename="upper", kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"  # auto: console in a terminal, else json
 
+    # Fault tests of the service itself
+    kill_at: str = (
+        ""  # the place at which a process ends itself: entrypoints.kill_points; empty, as it must be: nowhere
+    )
+
 
 def read_settings(environ: Mapping[str, str] | None = None, *, dotenv: Path | None = Path(".env")) -> Settings:
     """Read the settings from `environ` (None: the process's), over those in the file `dotenv`, over the defaults.

@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import uuid_utils
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
+from redis.asyncio import Redis
 
 from adapters.job_types.registry import load_job_types
 from adapters.job_types.runner import JobTypeRunner
 from adapters.postgres.connecting import make_pool
+from adapters.postgres.dispatch import PostgresDispatch
 from adapters.postgres.event_log import PostgresEventLog
+from adapters.postgres.jobs_projection import PostgresJobsProjection
 from adapters.postgres.wake_ups import AppendNotifier
 from adapters.redis.claim_queue import RedisClaimQueue
+from adapters.redis.relay_queue import RedisRelayQueue
 from domain.job_type import JobType
 from domain.retry import RetryPolicy
 from entrypoints.settings import Settings
 
 Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
+PortT = TypeVar("PortT")
 
 # Seconds that a process of its own has to end after it was told to stop, before it is killed.
 KILL_AFTER = 5.0
@@ -41,13 +46,14 @@ def job_types(settings: Settings) -> dict[str, JobType]:
 
 def job_type_runner(settings: Settings, types: Mapping[str, JobType], *, threads: Executor) -> JobTypeRunner:
     """What runs the code of attempts; `threads` has one for each slot."""
-    return JobTypeRunner(
+    runner = JobTypeRunner(
         types,
         threads=threads,
         settings=settings_for_job_types(settings),
         result_max_bytes=settings.result_max_bytes,
         kill_after=KILL_AFTER,
     )
+    return _armed(runner, settings)
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:
@@ -57,7 +63,22 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 
 def claim_queue(settings: Settings, types: Mapping[str, JobType], worker: str) -> RedisClaimQueue:
     """The reading end of the queue for a worker of that name."""
-    return RedisClaimQueue(settings.redis_url, worker_id=worker, job_types=list(types))
+    return _armed(RedisClaimQueue(settings.redis_url, worker_id=worker, job_types=list(types)), settings)
+
+
+def relay_queue(settings: Settings, redis: Redis) -> RedisRelayQueue:
+    """The writing end of the queue."""
+    return _armed(RedisRelayQueue(redis), settings)
+
+
+def dispatch(settings: Settings, pool: Pool, *, holder: str) -> PostgresDispatch:
+    """What a dispatcher of that name asks of the database beside the log."""
+    return _armed(PostgresDispatch(pool, holder=holder), settings)
+
+
+def jobs_projection(settings: Settings) -> PostgresJobsProjection:
+    """The read table `jobs`, as its projector takes it along the log."""
+    return _armed(PostgresJobsProjection(settings.database_url), settings)
 
 
 @asynccontextmanager
@@ -72,7 +93,7 @@ async def event_log(
             settings.database_url, application=f"{name} log", patience=patience, on_appended=notifier.notify
         ) as log,
     ):
-        yield log
+        yield _armed(log, settings)
 
 
 def pool(settings: Settings, *, application: str, size: int) -> Pool:
@@ -83,3 +104,12 @@ def pool(settings: Settings, *, application: str, size: int) -> Pool:
 def new_job_id() -> str:
     """A UUID of version 7 (RFC 9562): a month's jobs lie together in every index."""
     return str(uuid_utils.uuid7())
+
+
+def _armed(port: PortT, settings: Settings) -> PortT:
+    """The port; in a fault test of this service, one that ends the process at the place that KILL_AT names."""
+    if not settings.kill_at:
+        return port
+    from entrypoints.kill_points import armed
+
+    return armed(port, settings.kill_at)
