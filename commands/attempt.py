@@ -27,12 +27,14 @@ class Succeeded(Struct, frozen=True, tag=True):
 class Errored(Struct, frozen=True, tag=True):
     """The code raised, died, or returned what cannot be kept. `error`: a JSON string without NUL or lone surrogates.
 
-    `permanent`: no further attempt can help. `retry_after`: the seconds that the code asked to wait, 0 to 30 days.
+    `permanent`: no further attempt can help. `retry_after`: the seconds that the code asked to wait, 0 to 30 days. `died`: it
+    took the process of its own that it ran in along, so it must not run beside others next time either.
     """
 
     error: bytes
     permanent: bool = False
     retry_after: float | None = None
+    died: bool = False
 
 
 class Stopped(Struct, frozen=True, tag=True):

@@ -38,7 +38,8 @@ def decide_closing(
         case Errored():
             return verbs.fail(
                 job,
-                outcome="error",
+                # "lost" keeps the next attempt in a process of its own, too: in the worker it would take its neighbours along.
+                outcome="lost" if outcome.died else "error",
                 error=outcome.error,
                 policy=policy,
                 permanent=outcome.permanent,

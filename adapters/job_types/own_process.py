@@ -52,7 +52,7 @@ def run_in_own_process(start: Start, context: AttemptContext, *, kill_after: flo
     if context.should_stop:
         how = f"was killed {kill_after:g} seconds after it had been told to stop" if killed else ending
         return Stopped(_text(f"the attempt's process {how}"))
-    return _errored(f"the attempt's process {ending} before it gave a result")
+    return Errored(_text(f"the attempt's process {ending} before it gave a result"), died=True)
 
 
 def _attend(child: _Child, context: AttemptContext, *, kill_after: float) -> bool:

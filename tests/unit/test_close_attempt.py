@@ -8,8 +8,8 @@ from commands.attempt import Errored, Outcome, Stopped, Succeeded
 from commands.close_attempt import StopReason, close_attempt
 from commands.close_lost import close_lost, close_stray
 from commands.ports import Append, Appended
-from domain.events import CancelRequested, NewEvent, Started, type_name
-from domain.job import Job, create, fold
+from domain.events import Attempted, CancelRequested, NewEvent, Queued, Started, type_name
+from domain.job import Job, create, fold, wake
 from domain.retry import RetryPolicy
 from tests.fakes.event_log import FakeEventLog
 
@@ -68,6 +68,18 @@ async def test_each_end_has_its_closing(
     after = fold(log.events)
     assert after is not None
     assert after.error == error
+
+
+async def test_code_that_took_its_process_along_stays_in_one_of_its_own(log: FakeEventLog) -> None:
+    await close(log, await running(log), Errored(b'"SIGSEGV"', died=True))
+    attempted = log.events[-1].event
+    assert isinstance(attempted, Attempted)
+    assert (attempted.outcome, attempted.retry_after, attempted.used) == ("lost", 1.0, 1)
+    job = fold(log.events)
+    assert job is not None
+    [woken] = wake(job)
+    assert isinstance(woken.event, Queued)
+    assert woken.event.isolated
 
 
 async def test_the_last_attempt_fails_for_good(log: FakeEventLog) -> None:
