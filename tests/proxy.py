@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from msgspec import Struct
 
 _CHUNK = 1 << 16  # bytes
+_OPENING = 1024  # bytes of what a client says first, such as its name
 _RESET = struct.pack("ii", 1, 0)  # linger for no time: close() sends RST instead of FIN
 
 Fate = Literal["swallowed", "cut before", "cut after"]
@@ -38,6 +39,7 @@ class _Link:
         self.fate: Fate | None = None  # of the reply that is being waited for
         self.is_answered = False  # what the client sends now begins the next request
         self.is_reset = False  # the end of the client's data is then no end that the server is told of
+        self.opening = b""  # what the client said first
 
 
 class Proxy:
@@ -54,6 +56,7 @@ class Proxy:
         self._accepting: set[asyncio.Task[None]] = set()
         self._flows = asyncio.Event()
         self._flows.set()
+        self._held = b""  # what connections must have opened with to be held back
         self._planned: _Planned | None = None
         self._refuses = False
         self.port = 0
@@ -67,8 +70,12 @@ class Proxy:
         user, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{self.port}"))
 
-    def black_hole(self) -> None:
-        """Hold back everything, in both directions; connections, also new ones, look alive. `heal` delivers it late."""
+    def black_hole(self, *, opened_with: bytes = b"") -> None:
+        """Hold back everything, in both directions; connections, also new ones, look alive. `heal` delivers it late.
+
+        `opened_with`: only of connections whose client's first kilobyte contains that, such as its name.
+        """
+        self._held = opened_with
         self._flows.clear()
 
     def refuse(self) -> None:
@@ -115,7 +122,8 @@ class Proxy:
         link = _Link(writer)
         self._links.add(link)
         try:
-            await self._flows.wait()
+            if not self._held:
+                await self._flows.wait()
             server_reader, link.server = await asyncio.open_connection("127.0.0.1", self._server_port)
             requests = self._spawn(self._pass_requests(link, reader))
             replies = self._spawn(self._pass_replies(link, server_reader))
@@ -148,7 +156,8 @@ class Proxy:
         assert link.server is not None
         try:
             while data := await reader.read(_CHUNK):
-                await self._hold()
+                link.opening = (link.opening + data)[:_OPENING]
+                await self._hold(link)
                 if link.is_answered:
                     link.fate, link.is_answered = None, False
                 if self._planned is not None and self._planned.request in data:
@@ -164,7 +173,7 @@ class Proxy:
     async def _pass_replies(self, link: _Link, reader: asyncio.StreamReader) -> None:
         try:
             while data := await reader.read(_CHUNK):
-                await self._hold()
+                await self._hold(link)
                 link.is_answered = True
                 if link.fate is not None and link.fate != "cut after":
                     self.met += 1
@@ -186,10 +195,11 @@ class Proxy:
         if link.server is not None:
             _abort(link.server)
 
-    async def _hold(self) -> None:
+    async def _hold(self, link: _Link) -> None:
         if self.delay:
             await asyncio.sleep(self.delay)
-        await self._flows.wait()
+        if self._held in link.opening:  # so is nothing
+            await self._flows.wait()
 
 
 @asynccontextmanager

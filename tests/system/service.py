@@ -237,15 +237,19 @@ class Service:
         """
         path = os.pathsep.join(map(str, [self.site, self._special_site] if special else [self.site]))
         inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
-        given = {name: str(value) for name, value in (self._settings | settings).items()}
         for name in names:
             if name in self.processes:
                 assert not self.processes[name].is_running, f"{name} runs already"
                 self._ended.append(self.processes[name])
             kind = name.split()[0]
-            self.processes[name] = Process(name, kind, inherited | given | {"PYTHONPATH": path}, self.home)
+            given = {key: str(value) for key, value in (self._settings | self.settings_of(name) | settings).items()}
+            self.processes[name] = Process(name, kind, inherited | {"PYTHONPATH": path} | given, self.home)
         for name in names:
             self[name].until_said(f"{self[name].kind.replace('-', ' ')} ready")
+
+    def settings_of(self, name: str) -> dict[str, object]:
+        """What that process alone gets; for several of one kind, such as another port for a second API."""
+        return {}
 
     def __getitem__(self, name: str) -> Process:
         return self.processes[name]
@@ -395,12 +399,12 @@ class Service:
         """The types of a job's events."""
         return [type_name(recorded.event) for recorded in self.log(job_id)]
 
-    def judge(self) -> None:
-        """Hold the log against its invariants, and what was executed against the log."""
+    def judge(self, *, asked_waits: Iterable[float] = ()) -> None:
+        """Hold the log against its invariants, and what was executed against the log. `asked_waits`: seconds, of RetryLater."""
         log = self.log()
         liveness = timedelta(seconds=float(str(self._settings.get("LIVENESS_SECONDS", 15))))
         left = self._workers_that_left_attempts()
-        found = breaches(log, policy=RetryPolicy(), liveness=liveness)
+        found = breaches(log, policy=RetryPolicy(), asked_waits=asked_waits, liveness=liveness)
         # Such a worker has taken its row away by itself: that it was heard of a moment before is as it should be.
         assert [text for text in found if not (text.startswith("A8") and any(name in text for name in left))] == []
         started = {(one.job_id, one.event.attempt) for one in log if isinstance(one.event, Started)}

@@ -114,6 +114,21 @@ async def test_a_black_hole_holds_back_and_heals(bench: Bench) -> None:
     assert await client.read() == b"two\n"
 
 
+async def test_a_black_hole_for_some_holds_back_those_alone_also_new_ones(bench: Bench) -> None:
+    held, other = await bench.connect(), await bench.connect()
+    assert await held.ask(b"I am the listener\n") == b"I am the listener\n"
+    assert await other.ask(b"I am another\n") == b"I am another\n"
+    bench.proxy.black_hole(opened_with=b"listener")
+    held.send(b"1\n")
+    new = await bench.connect()
+    new.send(b"I am a listener too\n")
+    assert await other.ask(b"2\n") == b"2\n"
+    assert bench.got[2:] == [b"2\n"]
+    bench.proxy.heal()
+    assert await held.read() == b"1\n"
+    assert await new.read() == b"I am a listener too\n"
+
+
 async def test_a_swallowed_reply_is_lost_alone(bench: Bench) -> None:
     client = await bench.connect()
     bench.proxy.swallow_reply(to=b"two")
