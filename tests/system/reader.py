@@ -123,10 +123,17 @@ def _write_answers(page: Path) -> None:
                     continue
                 said = _settled(reader, step, said) if only_asks(step) else said
                 if not agree(said, step.answer):
-                    shown = reader.as_written(said).strip() + "\n"
-                    page.write_text(page.read_text().replace(step.answer.text, shown, 1))
+                    _write_answer(page, step, reader.as_written(said).strip() + "\n")
         finally:
             reader.leave()
+
+
+def _write_answer(page: Path, step: Step, said: str) -> None:
+    assert step.answer is not None
+    text = page.read_text()
+    begin = text.index(f"```{step.answer.language}\n{step.answer.text}```", text.index(step.commands))
+    place = begin + len(f"```{step.answer.language}\n")
+    page.write_text(text[:place] + said + text[place + len(step.answer.text) :])
 
 
 def _settled(reader: Reader, step: Step, said: str) -> str:
@@ -134,7 +141,7 @@ def _settled(reader: Reader, step: Step, said: str) -> str:
     while True:
         time.sleep(_SETTLED_SECONDS)
         before, said = said, reader.type(step.commands)
-        if agree(said, step.answer._replace(text=before)):
+        if agree(said, step.answer._replace(text=before), numbers_too=False):
             return said
 
 
