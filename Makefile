@@ -2,7 +2,7 @@
 # GNU make 3.81 or newer. `make` alone explains itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lock clean FORCE
+.PHONY: help run test bench lock clean FORCE
 SHELL := /bin/sh
 
 # The Python to make .venv with; empty: the newest of those that are found. As in: make run PYTHON=/opt/python/bin/python3
@@ -12,6 +12,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check -qq
 help:
 	@echo "make run     start everything in the foreground; Ctrl-C stops it (makes .venv at first)"
 	@echo "make test    every check that a change must pass"
+	@echo "make bench   measure it beside other job systems; docs/performance.md says how (installs them at first)"
 	@echo "make lock    resolve the lock files (requirements*.lock) anew (needs uv)"
 	@echo "make clean   remove .venv and what tools left behind; never data (.jobledger, output)"
 
@@ -33,6 +34,14 @@ test: .venv/.installed-dev
 	if [ -n "$$failed" ]; then printf "\nFailed:\n$$failed"; exit 1; fi; \
 	echo; echo "All checks passed."
 
+# As in: make bench ONLY="drain latency" RUNS=7; or make bench LARGE=yes, with ten million jobs there already
+ONLY ?=
+RUNS ?=
+LARGE ?=
+
+bench: .venv/.installed-dev
+	@exec .venv/bin/python -P -m benchmarks $(if $(LARGE),--large) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY))
+
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --quiet
 
@@ -43,8 +52,13 @@ lock:
 	@# For the container image: what its processes need, without the embedded servers; and what building it takes.
 	$(LOCK) pyproject.toml -c requirements.lock -o requirements-run.lock
 	$(LOCK) --group build -c requirements.lock -o requirements-build.lock
+	@# What `make bench` measures against; the npm is the one that it installs.
+	$(LOCK) benchmarks/rivals.in -o benchmarks/rivals.lock
+	@if [ -x benchmarks/.venv/bin/npm ]; then cd benchmarks && .venv/bin/npm update --package-lock-only --ignore-scripts; \
+	else echo "benchmarks/package-lock.json stays as it is: run make bench once, which installs npm"; fi
 
 clean:
+	rm -rf benchmarks/.venv benchmarks/node_modules
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache htmlcov dist build
 	rm -f .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-_FILES = ["requirements.lock", "requirements-dev.lock", "requirements-run.lock", "requirements-build.lock"]
+_FILES = [
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-run.lock",
+    "requirements-build.lock",
+    "benchmarks/rivals.lock",
+]
 
 
 @pytest.mark.parametrize("name", _FILES)

@@ -1,1 +1,0 @@
-"""Making the table `jobs` anew from the log while the service runs."""

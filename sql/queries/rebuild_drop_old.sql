@@ -1,2 +1,0 @@
--- The table that was replaced.
-drop table jobs_old

@@ -1,2 +1,0 @@
--- For the rest of this transaction.
-select set_config('lock_timeout', %(timeout)s, true)
