@@ -14,8 +14,10 @@ from msgspec import Struct
 
 from domain.job import STATUS_AFTER
 
-_IN_DOUBT = "in doubt:"  # how the error of a mail begins that may have been sent: docs/mail.md
+_IN_DOUBT = "in doubt:"  # in the error of a mail that may have been sent: docs/mail.md
+_DIED = "the attempt's process "  # how the error of an attempt begins that had a process of its own, which died
 _ROWS_AT_ONCE = 5_000
+ENDS = ("completed", "failed", "cancelled")
 
 
 class Attempt(Struct):
@@ -24,11 +26,13 @@ class Attempt(Struct):
     number: int
     worker: str
     started: int  # position
+    isolated: bool = False  # the attempt before it was lost, so it has a process of its own
     closed: int = 0  # position
     closed_by: str = ""  # type of the event
     outcome: str = ""  # of Attempted and Failed
     actor: str = ""  # who closed it
     in_doubt: bool = False  # its error says that a mail may have been sent
+    died: bool = False  # its error says that its own process ended before it gave a result
 
     @property
     def was_given_up(self) -> bool:
@@ -36,8 +40,14 @@ class Attempt(Struct):
 
     @property
     def may_have_left_effects(self) -> bool:
-        """It ended without success, but nobody may say that nothing was done."""
-        return self.outcome in ("lost", "timeout") or self.closed_by == "Cancelled" or self.in_doubt
+        """It has not succeeded, but nobody may say that nothing was done."""
+        stopped = self.outcome in ("lost", "timeout") or self.closed_by in ("", "Cancelled")
+        return stopped or self.in_doubt or self.died
+
+    @property
+    def may_have_left_a_temporary_file(self) -> bool:
+        """Its code was cut off, and so could not tidy up."""
+        return self.outcome == "lost" or not self.closed_by or (self.isolated and self.closed_by != "Completed")
 
 
 class Story(Struct):
@@ -57,7 +67,7 @@ class Story(Struct):
 
     @property
     def is_over(self) -> bool:
-        return bool(self.states) and self.states[-1] in ("completed", "failed", "cancelled")
+        return bool(self.states) and self.states[-1] in ENDS
 
 
 class _Data(Struct, frozen=True):
@@ -111,7 +121,8 @@ def _tell(story: Story, position: int, kind: str, actor: str, data: _Data, conte
     if kind == "Created":
         story.type, story.priority, story.payload = data.type, data.priority, content or ""
     elif kind == "Started":
-        story.attempts.append(Attempt(data.attempt or 0, data.worker or "", position))
+        isolated = bool(story.attempts) and story.attempts[-1].was_given_up
+        story.attempts.append(Attempt(data.attempt or 0, data.worker or "", position, isolated=isolated))
     elif kind in ("Attempted", "Completed", "Failed", "Cancelled") and story.attempts:
         attempt = story.attempts[-1]
         if attempt.closed:
@@ -121,3 +132,4 @@ def _tell(story: Story, position: int, kind: str, actor: str, data: _Data, conte
             story.result = content if story.type in ("CSV_EXPORT", "EMAIL_SEND") else None
         elif content is not None:
             attempt.in_doubt = _IN_DOUBT in content[:100]
+            attempt.died = content.startswith(f'"{_DIED}')

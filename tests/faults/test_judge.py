@@ -1,0 +1,53 @@
+"""The judge is judged: it cries wolf on no good run, and each kind of damage is reported by the check meant for it alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.good_runs import GoodRun, good_run
+from tests.faults.judge import judge_run
+from tests.faults.run_damages import DAMAGES, Harm
+from tests.faults.stories import Story
+from tests.faults.verdict import Figures
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def good() -> GoodRun:
+    """A run in which everything happens."""
+    return good_run(5_000, jobs=1_000)
+
+
+@pytest.fixture(scope="module")
+def stories(good: GoodRun) -> list[Story]:
+    """The log of that run, as it is read."""
+    return list(good.stories())
+
+
+def test_a_thousand_random_good_runs_raise_no_alarm() -> None:
+    sums = Figures()
+    for seed in range(1_000):
+        run = good_run(seed, jobs=12)
+        figures, findings = judge_run(run.stories(), keys=run.keys, lines=run.lines, effects=run.effects())
+        assert findings.kept == [], f"seed {seed}"
+        assert (figures.lost, figures.unexpected, figures.resurrected) == (0, 0, 0)
+        for name in ("attempts", "acked", "recovered", "executions", "overlapping", "duplicate_effects"):
+            setattr(sums, name, getattr(sums, name) + getattr(figures, name))
+    # All that must be forgiven did happen.
+    assert sums.attempts == 12_000
+    assert min(sums.recovered, sums.overlapping, sums.duplicate_effects) > 200, sums.line()
+
+
+@pytest.mark.parametrize(("check", "damage", "do"), DAMAGES, ids=[f"{check} {damage}" for check, damage, _ in DAMAGES])
+def test_damage_is_reported_by_the_check_meant_for_it_and_by_no_other(
+    check: str, damage: str, do: Callable[[Harm], None], good: GoodRun, stories: list[Story]
+) -> None:
+    harm = Harm(good, stories)
+    do(harm)
+    run = harm.run
+    _, findings = judge_run(stories, keys=good.keys, lines=run.lines, effects=run.effects())
+    assert list(findings.counts) == [check], findings.kept
