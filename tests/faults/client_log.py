@@ -19,7 +19,7 @@ from msgspec import Struct
 Answer = Literal["ok", "refused", "unknown"]
 
 
-class LoadBegan(Struct, frozen=True, tag_field="what", tag="began"):
+class LoadBegan(Struct, frozen=True, gc=False, tag_field="what", tag="began"):
     """The first line of a load. `wall` is the clock of the day at `monotonic`."""
 
     seed: int
@@ -27,21 +27,21 @@ class LoadBegan(Struct, frozen=True, tag_field="what", tag="began"):
     wall: float
 
 
-class FileAsked(Struct, frozen=True):
+class FileAsked(Struct, frozen=True, gc=False):
     """The file that a CSV_EXPORT must make."""
 
     sha256: str
     rows: int
 
 
-class MailAsked(Struct, frozen=True):
+class MailAsked(Struct, frozen=True, gc=False):
     """The mail that an EMAIL_SEND must send: to whom, and the digest that `mail_digest` (mail_server.py) makes of it."""
 
     to: list[str]
     digest: str
 
 
-class Asked(Struct, frozen=True, tag_field="what", tag="asked", omit_defaults=True):
+class Asked(Struct, frozen=True, gc=False, tag_field="what", tag="asked", omit_defaults=True):
     """A job that a client wants. Its key is its own, and is also in its payload, so that no two payloads are equal."""
 
     key: str
@@ -53,7 +53,7 @@ class Asked(Struct, frozen=True, tag_field="what", tag="asked", omit_defaults=Tr
     mail: MailAsked | None = None
 
 
-class Posted(Struct, frozen=True, tag_field="what", tag="posted", omit_defaults=True):
+class Posted(Struct, frozen=True, gc=False, tag_field="what", tag="posted", omit_defaults=True):
     """One POST /jobs for what was asked under `key`. `job`: the id in a 2xx answer. `error`: why there was no answer."""
 
     key: str
@@ -68,7 +68,7 @@ class Posted(Struct, frozen=True, tag_field="what", tag="posted", omit_defaults=
     error: str = ""
 
 
-class Got(Struct, frozen=True, tag_field="what", tag="got", omit_defaults=True):
+class Got(Struct, frozen=True, gc=False, tag_field="what", tag="got", omit_defaults=True):
     """One GET /jobs/{id}; `version` and `state` (the job's status) are those of a 200."""
 
     job: str

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import inf
+from operator import attrgetter
 
 from msgspec import Struct
 
 from tests.faults.client_log import Asked, Got, Line, LoadBegan, Posted
 from tests.faults.stories import ENDS, Story
 from tests.faults.verdict import Figures, Findings
+
+_began = attrgetter("began")
+_ended = attrgetter("ended")
 
 
 class _Ask(Struct):
@@ -34,15 +38,18 @@ class ClientsJudge:
         self._there_at: dict[str, float] = {}  # when the first 2xx for a job had been received
         posted: list[Posted] = []
         for line in lines:
-            match line:
-                case LoadBegan():
-                    figures.seed = line.seed
-                case Asked():
-                    self._asks[line.key] = self._of_payload[line.payload] = _Ask(line, acked=[], stored=[])
+            match line:  # the most frequent first
+                case Got():
+                    if (looks := self._seen.get(line.job)) is None:
+                        self._seen[line.job] = [line]
+                    else:
+                        looks.append(line)
                 case Posted():
                     posted.append(line)
-                case Got():
-                    self._seen.setdefault(line.job, []).append(line)
+                case Asked():
+                    self._asks[line.key] = self._of_payload[line.payload] = _Ask(line, acked=[], stored=[])
+                case LoadBegan():
+                    figures.seed = line.seed
         figures.attempts = len(self._asks)
         answered = set()
         for one in posted:
@@ -116,14 +123,16 @@ class ClientsJudge:
 
     def _judge_looks(self, story: Story, looks: list[Got]) -> None:
         """Against all that anybody had been answered before the look began: there is one log, and no answer may be older."""
-        answered = sorted((look for look in looks if look.answer == "ok"), key=lambda look: look.ended)
+        looks.sort(key=_began)
+        answered = sorted(looks, key=_ended)
         there_at = self._there_at.get(story.job_id, inf)
         known = heard = 0
         end = ""
-        for look in sorted(looks, key=lambda look: look.began):
-            while heard < len(answered) and answered[heard].ended <= look.began:
-                known = max(known, answered[heard].version)
-                end = end or (answered[heard].state if answered[heard].state in ENDS else "")
+        for look in looks:
+            while heard < len(answered) and (earlier := answered[heard]).ended <= look.began:
+                if earlier.answer == "ok":
+                    known = max(known, earlier.version)
+                    end = end or (earlier.state if earlier.state in ENDS else "")
                 heard += 1
             if look.answer == "ok":
                 self._judge_look(story, look, known=known, end=end)

@@ -17,14 +17,14 @@ _BLOCK = 1 << 20  # bytes
 T = TypeVar("T")
 
 
-class FileFound(Struct, frozen=True):
+class FileFound(Struct, frozen=True, gc=False):
     """A file of OUTPUT_DIR."""
 
     bytes: int
     sha256: str
 
 
-class Fact(Struct, frozen=True):
+class Fact(Struct, frozen=True, gc=False):
     """A line of the tally: an execution began (`alone`: while no other one of its job went on), or how it ended."""
 
     job: str

@@ -31,6 +31,9 @@ class ExecutionsJudge:
         for attempt in story.attempts:
             self._note_worker(story, attempt)
         facts = self._facts.pop(story.job_id, [])
+        is_tallied = story.is_completed and story.type.startswith(_TALLIED)
+        if not facts and not is_tallied:
+            return
         attempts = {attempt.number: attempt for attempt in story.attempts}
         begun: dict[int, Fact] = {}
         ended: dict[int, Fact] = {}
@@ -47,7 +50,7 @@ class ExecutionsJudge:
         self._figures.duplicate_effects += max(0, sum(1 for fact in ended.values() if fact.what == "end") - 1)
         for fact in begun.values():
             self._judge_overlap(story, fact, begun, ended, attempts)
-        if story.is_completed and story.type.startswith(_TALLIED):
+        if is_tallied:
             last = story.attempts[-1].number if story.attempts else 0
             if last not in ended or ended[last].what != "end":
                 self._find(story, f"was completed by attempt {last}, which never came to its end")

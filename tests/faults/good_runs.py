@@ -388,7 +388,7 @@ class _Model:
 def _job_id(seed: int, number: int) -> str:
     # Time first, as in version 7: a later job sorts later.
     digest = hashlib.sha256(f"{seed}/{number}".encode()).hexdigest()
-    return f"0190f5fe-{number:04x}-7{digest[:3]}-8{digest[3:6]}-{digest[6:18]}"
+    return f"0190{number >> 16:04x}-{number & 0xFFFF:04x}-7{digest[:3]}-8{digest[3:6]}-{digest[6:18]}"
 
 
 def _row(event: RecordedEvent) -> tuple[Any, ...]:

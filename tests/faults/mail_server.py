@@ -25,7 +25,7 @@ from tests.conftest import free_port
 _encode = msgspec.json.Encoder().encode
 
 
-class MailTaken(Struct, frozen=True):
+class MailTaken(Struct, frozen=True, gc=False):
     """One copy of a mail that a server has taken, or may count as having taken, since it read the final dot."""
 
     message_id: str  # with its angle brackets; empty if it has none
