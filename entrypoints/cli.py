@@ -19,6 +19,8 @@ from entrypoints.health_check import EPILOGUE as HEALTH_EXAMPLE
 from entrypoints.health_check import health
 from entrypoints.history_command import EPILOGUE as HISTORY_EXAMPLES
 from entrypoints.history_command import history
+from entrypoints.rebuild_command import EPILOGUE as REBUILD_EXAMPLES
+from entrypoints.rebuild_command import rebuild
 from entrypoints.replay_command import EPILOGUE as REPLAY_EXAMPLES
 from entrypoints.replay_command import replay
 from entrypoints.settings import Settings, read_settings
@@ -43,6 +45,7 @@ app = App(
 app.command(health, help_epilogue=HEALTH_EXAMPLE)
 app.command(history, help_epilogue=HISTORY_EXAMPLES)
 app.command(replay, help_epilogue=REPLAY_EXAMPLES)
+app.command(rebuild, help_epilogue=REBUILD_EXAMPLES)
 app.command(verify, help_epilogue=VERIFY_EXAMPLES)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -22,6 +23,7 @@ from projections.replay import (
     LoggedEvent,
     ReplayLog,
     count_jobs,
+    first_position_of,
     past_jobs,
     position_of,
     replay_events,
@@ -29,7 +31,8 @@ from projections.replay import (
 
 EPILOGUE = (
     "One job as it was: `jobledger replay 0190f5fe-7c00-7a00-8000-000000000000 --at-position 4711`."
-    " All events, a line each: `jobledger replay --from 1 --format ndjson`."
+    " All events of a day, a line each:"
+    " `jobledger replay --from 2026-01-27T00:00:00Z --to 2026-01-27T23:59:59.999Z --format ndjson`."
     " All jobs, a line each: `jobledger replay --at-position 4711 --format ndjson`."
     " Example: `jobledger replay --as-of 2026-01-27T10:30:00Z`"
 )
@@ -45,8 +48,16 @@ def _is_moment(_type: object, text: object) -> None:
 
 
 Time = Annotated[str, Parameter(validator=_is_moment)]
+
+
+def _is_bound(type_: object, text: object) -> None:
+    _is_moment(type_, text)
+    if isinstance(text, str) and parse_moment(text) == 0:
+        raise ValueError("positions begin at 1")
+
+
 Position = Annotated[int, Parameter(validator=Number(gte=0, lte=2**63 - 1))]
-EventPosition = Annotated[int, Parameter(validator=Number(gte=1, lte=2**63 - 1))]
+Bound = Annotated[str, Parameter(validator=_is_bound)]
 
 
 class Wish(Struct, frozen=True):
@@ -55,8 +66,8 @@ class Wish(Struct, frozen=True):
     format: Literal["table", "json", "ndjson"]
     job_id: str | None = None
     moment: Moment | None = None
-    first: int | None = None
-    last: int | None = None
+    first: Moment | None = None
+    last: Moment | None = None
 
 
 def replay(
@@ -65,11 +76,11 @@ def replay(
     *,
     as_of: Time | None = None,
     at_position: Position | None = None,
-    from_: Annotated[EventPosition | None, Parameter(name="--from")] = None,
-    to: EventPosition | None = None,
+    from_: Annotated[Bound | None, Parameter(name="--from")] = None,
+    to: Bound | None = None,
     format: Literal["table", "json", "ndjson"] = "table",
 ) -> int:
-    """Show what was: the state at a moment, of one job or counted over all, or the events of a range of positions.
+    """Show what was: the state at a moment, of one job or counted over all, or the events of a period.
 
     Read-only; may be run at any time, on a running system: it asks by short statements, and holds nothing back.
 
@@ -84,9 +95,9 @@ def replay(
     at_position
         The moment right after the event at that position.
     from_
-        Print the events from this position on. Default, with --to: from the first.
+        Print the events from this position, or from this time on. Default, with --to: from the first.
     to
-        Up to this position. Default, with --from: up to the newest event as of now.
+        Up to this position or time, that included. Default, with --from: up to the newest event as of now.
     format
         table: for people, contents are shortened. json: one document. ndjson: a line for each job, or for each event, whole.
     """
@@ -95,8 +106,8 @@ def replay(
         format=format,
         job_id=None if job is None else parse_job_id(job),
         moment=at_position if as_of is None else parse_moment(as_of),
-        first=from_,
-        last=to,
+        first=None if from_ is None else parse_moment(from_),
+        last=None if to is None else parse_moment(to),
     )
     return run_reading(_replay(settings, wish, is_twice=as_of is not None and at_position is not None))
 
@@ -107,15 +118,17 @@ async def _replay(settings: Settings, wish: Wish, *, is_twice: bool) -> None:
         raise WrongUsage("--as-of and --at-position both name the moment: give one of them")
     if is_range == (wish.moment is not None):
         raise WrongUsage(
-            "give either a moment (--as-of or --at-position) or a range of positions (--from, --to);"
-            " see: jobledger replay --help"
+            "give either a moment (--as-of or --at-position) or a period (--from, --to); see: jobledger replay --help"
         )
     if is_range and wish.job_id is not None:
         raise WrongUsage(f"--from and --to are of the whole log; one job's events: jobledger history {wish.job_id}")
     if is_range and wish.format == "json":
         raise WrongUsage("events are printed as they come: --format table or ndjson")
-    if wish.first is not None and wish.last is not None and wish.first > wish.last:
-        raise WrongUsage(f"--from {wish.first} lies after --to {wish.last}")
+    match wish.first, wish.last:
+        case (int() as first, int() as last) if first > last:
+            raise WrongUsage(f"--from {first} lies after --to {last}")
+        case (datetime() as begin, datetime() as end) if begin > end:
+            raise WrongUsage(f"--from {timestamp(begin)} lies after --to {timestamp(end)}")
 
     from adapters.postgres.job_reader import PostgresJobReader
     from adapters.postgres.replaying import PostgresReplayLog, read_only
@@ -167,10 +180,8 @@ async def _show_counts(log: ReplayLog, wish: Wish, position: int, horizon: Horiz
 
 
 async def _show_events(log: ReplayLog, wish: Wish, horizon: Horizon) -> None:
-    first = 1 if wish.first is None else wish.first
-    last = horizon.position if wish.last is None else wish.last
-    for bound in (wish.first, wish.last):
-        await position_of(log, bound or 0, horizon)
+    first = 1 if wish.first is None else await first_position_of(log, wish.first, horizon)
+    last = horizon.position if wish.last is None else await position_of(log, wish.last, horizon)
     if wish.format == "table":
         put(
             _LINE.format("position", "recorded at", "job", "version", "event", "actor", "data and content").rstrip()

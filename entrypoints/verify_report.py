@@ -60,7 +60,9 @@ def as_text(report: Report) -> str:
         "",
         f"{report.events:,} events, positions {report.first:,} to {report.last:,}; {rates}",
         f"digest sha256:{report.digest}",
-        "all hold" if total == 0 else f"{total:,} violations (up to {SHOWN} of each check are shown)",
+        "all hold"
+        if total == 0
+        else f"{total:,} {'violation' if total == 1 else 'violations'} (up to {SHOWN} of each check are shown)",
     ]
     return "\n".join(lines)
 

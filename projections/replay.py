@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
@@ -108,6 +108,17 @@ async def position_of(log: ReplayLog, moment: Moment, horizon: Horizon) -> int:
     if moment > horizon.now:
         raise BeyondHead(moment, position=horizon.position, now=horizon.now)
     return await log.position_at(moment, head=horizon.position)
+
+
+async def first_position_of(log: ReplayLog, moment: Moment, horizon: Horizon) -> int:
+    """The position of the first event at or after that moment: of a time, the first recorded then or later; one beyond the
+    newest event if there is none. Raises BeyondHead, LogDamaged, Unavailable."""
+    position = await position_of(log, moment, horizon)
+    if isinstance(moment, int):
+        return position
+    earliest = datetime.min.replace(tzinfo=moment.tzinfo)
+    before = max(moment, earliest + timedelta.resolution) - timedelta.resolution
+    return await log.position_at(before, head=position) + 1
 
 
 async def replay_events(log: ReplayLog, *, first: int, last: int) -> AsyncGenerator[list[LoggedEvent], None]:

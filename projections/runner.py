@@ -51,12 +51,15 @@ class Runner:
 
     async def _fold(self) -> bool:
         page = await self._projection.fold_page()
-        if page is None:
-            return False
-        if page.rows != page.after - page.before:
-            raise LogDamaged(f"the log has a gap between position {page.before} and {page.after}")
-        if page.rows:
-            return True
-        if page.unknown_position is not None:
-            raise UnknownEventType(page.unknown_type or "", page.unknown_position)
-        return False
+        return page is not None and went_on(page)
+
+
+def went_on(page: FoldedPage) -> bool:
+    """Whether there was anything to fold. Raises LogDamaged, UnknownEventType."""
+    if page.rows != page.after - page.before:
+        raise LogDamaged(f"the log has a gap between position {page.before} and {page.after}")
+    if page.rows:
+        return True
+    if page.unknown_position is not None:
+        raise UnknownEventType(page.unknown_type or "", page.unknown_position)
+    return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, LiteralString
 
 from psycopg import AsyncConnection, AsyncCursor
 
@@ -12,9 +12,30 @@ from adapters.postgres.translating import translated
 from domain.events import EVENT_TYPES
 from projections.runner import FoldedPage
 
-_FOLD = load_statement("fold_jobs")
 _EVENT_TYPE_AT = load_statement("event_type_at")
 _KNOWN = list(EVENT_TYPES)
+
+Table = Literal["jobs", "jobs_next"]  # the second is what a rebuild fills; each has a checkpoint of its name
+
+_FOLDS: dict[Table, LiteralString] = {
+    "jobs": load_statement("fold_jobs").replace("{table}", "jobs"),
+    "jobs_next": load_statement("fold_jobs").replace("{table}", "jobs_next"),
+}
+
+
+async def fold_page(cursor: AsyncCursor[Any], *, table: Table, page: int) -> FoldedPage | None:
+    """Fold the next `page` positions into that table; None while somebody else holds its checkpoint. Raises psycopg.Error."""
+    await cursor.execute(_FOLDS[table], {"page": page, "known": _KNOWN})
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    before, after, rows, unknown_position = row
+    unknown_type = None
+    if unknown_position is not None:
+        await cursor.execute(_EVENT_TYPE_AT, {"position": unknown_position})
+        found = await cursor.fetchone()
+        unknown_type = found[0] if found else None
+    return FoldedPage(before, after, rows, unknown_type, unknown_position)
 
 
 class PostgresJobsProjection:
@@ -33,17 +54,7 @@ class PostgresJobsProjection:
         """See Projection.fold_page."""
         with translated("fold the log into jobs"):
             cursor = await self._connected()
-            await cursor.execute(_FOLD, {"page": self._page, "known": _KNOWN})
-            row = await cursor.fetchone()
-            if row is None:
-                return None
-            before, after, rows, unknown_position = row
-            unknown_type = None
-            if unknown_position is not None:
-                await cursor.execute(_EVENT_TYPE_AT, {"position": unknown_position})
-                found = await cursor.fetchone()
-                unknown_type = found[0] if found else None
-            return FoldedPage(before, after, rows, unknown_type, unknown_position)
+            return await fold_page(cursor, table="jobs", page=self._page)
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -18,13 +18,18 @@ _PERSONAL = ("result", "error")  # never printed
 
 def judge_row(row: RowDifference) -> Violation:
     """A row that is not what the log says."""
+    return Violation(
+        check="R1", job_id=row.job_id, version=row.version, position=row.position or 0, sentence=sentence_of(row)
+    )
+
+
+def sentence_of(row: RowDifference) -> str:
+    """How it differs, in words; without what may be personal."""
     if not row.is_in_table:
-        sentence = "the log has this job, jobs has no row for it"
-    elif not row.is_in_log:
-        sentence = "jobs has a row that the log, up to the checkpoint, knows nothing of"
-    else:
-        sentence = "; ".join(_column(name, row) for name in row.columns)
-    return Violation(check="R1", job_id=row.job_id, version=row.version, position=row.position or 0, sentence=sentence)
+        return "the log has this job, jobs has no row for it"
+    if not row.is_in_log:
+        return "jobs has a row that the log, up to the checkpoint, knows nothing of"
+    return "; ".join(_column(name, row) for name in row.columns)
 
 
 def judge_checkpoint(standing: Standing) -> Iterator[Violation]:

@@ -6,6 +6,7 @@
 select
     g.id,
     g.version,
+    cardinality(g.types) as events,
     g.types[cardinality(g.types)] as state,
     g.updated_at,
     g.is_new,

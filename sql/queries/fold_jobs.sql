@@ -1,4 +1,5 @@
--- Folds the next page of the log into `jobs` and moves the checkpoint: one statement, so rows and checkpoint stand or fall together.
+-- Folds the next page of the log into `{table}` (jobs, or the table that a rebuild puts in its place) and moves the checkpoint of that
+-- name: one statement, so rows and checkpoint stand or fall together.
 --
 -- The checkpoint's row lock is the election of the projector: whoever does not get it answers no row and has done nothing.
 -- Every column comes from the newest event of the page that sets it, and only a row of a lower version is changed, so folding
@@ -8,10 +9,10 @@
 -- nothing was done), and the first position whose event type is unknown (the page ends before it).
 with checkpoint as materialized (
     select c.position from checkpoints c
-    where c.name = 'jobs'
+    where c.name = '{table}'
       -- FOR UPDATE gives the newest version of the row; if another projector has just moved it, this statement's snapshot is
       -- older than what that one wrote, and would miss its rows: then this one does nothing.
-      and c.position = (select s.position from checkpoints s where s.name = 'jobs')
+      and c.position = (select s.position from checkpoints s where s.name = '{table}')
     for update skip locked
 ),
 ahead as materialized (
@@ -45,7 +46,7 @@ folded as materialized (
     -- part: folded_jobs
 ),
 changed as (
-    update jobs j set
+    update {table} j set
         version = f.version,
         state = f.state,
         updated_at = f.updated_at,
@@ -62,7 +63,7 @@ changed as (
     where j.id = f.id and j.version < f.version
 ),
 added as (
-    insert into jobs (
+    insert into {table} (
         id, version, state, type, priority, attempts, used, max_attempts,
         created_at, updated_at, worker, outcome, error, result, due_at, queued_position
     )
@@ -72,6 +73,6 @@ added as (
 moved as (
     update checkpoints c set position = b.after
     from bounds b
-    where c.name = 'jobs' and b.row_count = b.after - b.before and b.row_count > 0
+    where c.name = '{table}' and b.row_count = b.after - b.before and b.row_count > 0
 )
 select before, after, row_count, unknown_position from bounds

@@ -19,6 +19,7 @@ from projections.replay import (
     LoggedEvent,
     ReplayLog,
     count_jobs,
+    first_position_of,
     past_jobs,
     position_of,
     replay_events,
@@ -82,7 +83,11 @@ async def test_every_time_is_the_position_of_the_last_event_by_then(benches: Ben
         for time in sorted(at for at in times if at <= horizon.now):
             wanted = max((e.position for e in log if e.recorded_at <= time), default=0)
             assert await position_of(replay, time, horizon) == wanted, time
+            first = min((e.position for e in log if e.recorded_at >= time), default=len(log) + 1)
+            assert await first_position_of(replay, time, horizon) == first, time
         assert await position_of(replay, datetime.min.replace(tzinfo=UTC), horizon) == 0
+        assert await first_position_of(replay, datetime.min.replace(tzinfo=UTC), horizon) == 1
+        assert await first_position_of(replay, 7, horizon) == 7
 
 
 async def test_the_events_of_any_range_come_whole_and_in_order(benches: Benches) -> None:
@@ -102,6 +107,8 @@ async def test_what_lies_beyond_the_log_is_refused(benches: Benches) -> None:
         for moment in (len(log) + 1, 2**63 - 1, horizon.now + MILLISECOND, datetime.max.replace(tzinfo=UTC)):
             with pytest.raises(BeyondHead):
                 await position_of(replay, moment, horizon)
+            with pytest.raises(BeyondHead):
+                await first_position_of(replay, moment, horizon)
 
 
 async def test_an_empty_log_has_a_past_without_jobs(benches: Benches) -> None:

@@ -177,6 +177,20 @@ def test_replay_prints_the_events_themselves(postgres_url: str, history: History
     assert [line.split()[0] for line in table] == ["position", *(str(n) for n in range(1, 8))]
 
 
+def test_replay_prints_the_events_of_a_period(postgres_url: str, history: History) -> None:
+    times = sorted({e.recorded_at for e in history.recorded})
+    begin, end = times[len(times) // 3], times[len(times) * 2 // 3]
+    within = [e.position for e in history.recorded if begin <= e.recorded_at <= end]
+
+    def positions(*argv: str) -> list[int]:
+        return [e["position"] for e in lines(jobledger(postgres_url, "replay", *argv, "--format", "ndjson"))]
+
+    assert positions("--from", timestamp(begin), "--to", timestamp(end)) == within
+    assert positions("--from", timestamp(begin), "--to", str(within[0])) == within[:1]
+    assert positions("--to", "2000-01-01T00:00:00Z") == []
+    assert positions("--from", timestamp(times[-1]))[-1] == len(history.recorded)
+
+
 def test_what_cannot_be_shown_is_one_sentence_and_a_code(
     postgres_url: str,
     history: History,
@@ -201,6 +215,7 @@ def test_what_cannot_be_shown_is_one_sentence_and_a_code(
         ("replay", "--at-position", "1000000"): f"it ends at position {len(history.recorded)}",
         ("replay", "--as-of", "9999-01-01T00:00:00Z"): "its clock says",
         ("replay", "--from", "1000000"): f"it ends at position {len(history.recorded)}",
+        ("replay", "--from", "9999-01-01T00:00:00Z"): "its clock says",
         ("replay", "--from", "1", "--to", "1000000"): f"it ends at position {len(history.recorded)}",
     }.items():
         assert said in ended(argv, code=1), argv
@@ -216,6 +231,8 @@ def test_what_cannot_be_shown_is_one_sentence_and_a_code(
         ("replay", "--at-position", "-1"): "-1",
         ("replay", "--from", "0"): "--from",
         ("replay", "--from", "2", "--to", "1"): "after",
+        ("replay", "--from", "yesterday"): "RFC 3339",
+        ("replay", "--from", "2026-01-28T00:00:00Z", "--to", "2026-01-27T00:00:00Z"): "lies after",
         ("replay", "--from", "1", "--format", "json"): "ndjson",
         ("replay", later, "--from", "1"): f"jobledger history {later}",
     }.items():

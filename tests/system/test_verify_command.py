@@ -43,7 +43,7 @@ async def test_all_hold_some_do_not(postgres_url: str) -> None:
     assert (bad.returncode, bad.stderr) == (3, "")
     assert "\nA2  BROKEN ×1" in bad.stdout
     assert "of worker somebody else, but attempt" in bad.stdout
-    assert bad.stdout.endswith("1 violations (up to 20 of each check are shown)\n")
+    assert bad.stdout.endswith("1 violation (up to 20 of each check are shown)\n")
 
     document = json.loads(_verify(postgres_url, "--format", "json", "--thorough").stdout)
     assert document["holds"] is False

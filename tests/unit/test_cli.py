@@ -10,7 +10,9 @@ import pytest
 
 from entrypoints.cli import main
 
-_COMMANDS = ["up", "api", "dispatcher", "worker", "projector", "mail-catcher", "migrate", "verify"]
+_COMMANDS = ["up", "api", "dispatcher", "worker", "projector", "mail-catcher", "migrate", "verify", "rebuild"]
+
+_ARGUMENTS = {"rebuild": ["jobs"]}
 
 
 @pytest.mark.parametrize("command", _COMMANDS)
@@ -19,7 +21,7 @@ def test_each_command_explains_itself_with_an_example(command: str, capsys: pyte
     output = " ".join(capsys.readouterr().out.split())
     assert code == 0
     assert "Example: " in output
-    assert output.endswith(f"jobledger {command}")
+    assert output.endswith(" ".join(["jobledger", command, *_ARGUMENTS.get(command, [])]))
 
 
 def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,7 +45,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.strip() == "0.1.0"
 
 
-@pytest.mark.parametrize("argv", [["dance"], ["up", "--loud"], ["worker", "twice"]])
+@pytest.mark.parametrize("argv", [["dance"], ["up", "--loud"], ["worker", "twice"], ["rebuild"], ["rebuild", "events"]])
 def test_wrong_usage_is_one_sentence_and_exit_code_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert _exit_code(argv) == 2
     said = capsys.readouterr()
@@ -57,7 +59,7 @@ def test_a_setting_that_cannot_be_used_is_one_sentence_and_exit_code_1(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_PORT", "seventy")
-    assert _exit_code([command]) == 1
+    assert _exit_code([command, *_ARGUMENTS.get(command, [])]) == 1
     assert capsys.readouterr().err == "jobledger: API_PORT='seventy': Expected `int`, got `str`\n"
 
 

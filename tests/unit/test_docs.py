@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from entrypoints.cli import app
 from tests.state_diagram import state_diagram, written_diagram
 
 ROOT = Path(__file__).parents[2]
@@ -16,6 +18,15 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FILE = re.compile(
     r"`((?:domain|commands|projections|adapters|entrypoints|sql|jobledger|tests|docs)/[\w./-]*)`|`([\w-]+\.(?:md|toml|lock))`"
 )
+_COMMAND = re.compile(r"`jobledger ([^`]+)`")
+_STANDS_FOR = {
+    "ID": "019bfe3a-ce60-74b9-a5cc-9beb58d0490c",
+    "T": "2026-01-27T10:30:00Z",
+    "A": "2026-01-27T10:30:00Z",
+    "B": "4711",
+    "N": "4711",
+    "PROCESS": "worker",
+}
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -44,6 +55,16 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_file_that_is_named_is_there(page: Path) -> None:
     named = [path or name for path, name in _FILE.findall(prose(page))]
     assert [path for path in named if not (ROOT / path).exists() and not (page.parent / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_that_is_named_is_one_of_the_command_line(page: Path) -> None:
+    for words in _COMMAND.findall(prose(page)):
+        filled = [_STANDS_FOR.get(word, word) for word in shlex.split(words)]
+        if len(filled) == 1:
+            assert filled[0] in set(app)
+        elif "--help" not in filled:
+            app.parse_args(filled)  # raises for a command or an option that there is none of
 
 
 def test_every_page_is_linked_from_the_readme_or_a_page_beside_it() -> None:

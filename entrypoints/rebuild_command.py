@@ -1,0 +1,107 @@
+"""`jobledger rebuild jobs`: that table made anew from the log while the service runs, compared with the old one, and swapped."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from domain.errors import JobledgerError
+from entrypoints.settings import Settings, read_settings
+from entrypoints.which_database import database_of
+
+DONE = 0  # exit codes
+CANNOT_REBUILD = 2
+DIFFERENT = 3
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+TERMINATED = 143  # 128 + SIGTERM
+
+_INTERRUPTED = "jobledger: interrupted; the service is as it was\n"
+
+Workers = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
+Flag = Annotated[bool, Parameter(negative="")]
+
+EPILOGUE = (
+    "Without DATABASE_URL it is the database of the `jobledger up` that runs on DATA_DIR. Only to see whether the table is"
+    " what the log says: `jobledger rebuild jobs --dry-run`. After damage, once the differences have been read:"
+    " `jobledger rebuild jobs --accept-differences`. Gently, beside a busy service: `jobledger rebuild jobs --workers 1`."
+    " Example: `DATABASE_URL=postgresql://user:secret@db/jobs_db jobledger rebuild jobs`"
+)
+
+
+def rebuild(
+    table: Literal["jobs"],
+    /,
+    *,
+    workers: Workers = 2,
+    dry_run: Flag = False,
+    accept_differences: Flag = False,
+    drop_old: Flag = False,
+) -> int:
+    """Make the table `jobs` anew from the log, compare it with the old one, and put it in its place, while the service runs.
+
+    Ctrl-C, or a kill at any time, leaves the service as it was, and the command can be started again. The old table is kept
+    as jobs_old.
+
+    Exit codes: 0 replaced, or nothing differs (--dry-run); 3 the tables differ, nothing was replaced; 2 could not rebuild.
+
+    Parameters
+    ----------
+    table
+        What to rebuild: jobs.
+    workers
+        How many connections fill the new table at once.
+    dry_run
+        Compare only: nothing is replaced.
+    accept_differences
+        Replace the table whatever differs. Without it, differences are printed, and nothing is replaced.
+    drop_old
+        Drop the old table instead of keeping it as jobs_old.
+    """
+    settings = read_settings()
+    try:
+        return asyncio.run(
+            _run(
+                settings,
+                workers=workers,
+                is_dry=dry_run,
+                accepts_differences=accept_differences,
+                drops_old=drop_old,
+            )
+        )
+    except KeyboardInterrupt:
+        sys.stderr.write(_INTERRUPTED)
+        return INTERRUPTED
+    except asyncio.CancelledError:
+        sys.stderr.write(_INTERRUPTED)
+        return TERMINATED
+    except JobledgerError as exc:
+        sys.stderr.write(f"jobledger: {' '.join(str(exc).split())}\n")
+        return CANNOT_REBUILD
+
+
+async def _run(settings: Settings, *, workers: int, is_dry: bool, accepts_differences: bool, drops_old: bool) -> int:
+    from adapters.postgres.range_folder import PostgresRangeFolder
+    from adapters.postgres.rebuilding import PostgresNewTable
+    from entrypoints.rebuild_report import as_text, shown_progress
+    from projections.rebuild.rebuilding import Rebuild, Wishes
+
+    database_url = database_of(settings)
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # SIGINT does so by itself
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        table = await stack.enter_async_context(PostgresNewTable(database_url))
+        folders = [await stack.enter_async_context(PostgresRangeFolder(database_url)) for _ in range(workers)]
+        show = stack.enter_context(shown_progress(sys.stderr))
+        wishes = Wishes(compare_only=is_dry, accept_differences=accepts_differences, drop_old=drops_old)
+        report = await Rebuild(table=table, folders=folders, wishes=wishes, now=time.monotonic, progress=show).run()
+    sys.stdout.write(as_text(report, wishes, seconds=time.monotonic() - began) + "\n")
+    return DIFFERENT if report.differences.found and not report.swapped else DONE

@@ -1,0 +1,1 @@
+"""Making the table `jobs` anew from the log while the service runs."""

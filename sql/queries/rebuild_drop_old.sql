@@ -1,0 +1,2 @@
+-- The table that was replaced.
+drop table jobs_old

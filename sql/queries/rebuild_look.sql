@@ -1,0 +1,2 @@
+-- See everything as in that snapshot: the first statement of a REPEATABLE READ transaction.
+set transaction snapshot '{snapshot}'

@@ -1,0 +1,2 @@
+-- For the rest of this transaction.
+select set_config('lock_timeout', %(timeout)s, true)
