@@ -1,4 +1,9 @@
-"""The schema: applied by numbered migrations, forward only, and waited for by the processes that need it."""
+"""The schema: applied by numbered migrations, forward only, and waited for by the processes that need it.
+
+Two releases run side by side while one takes the other's place. So a migration says which older releases' processes go on
+working with it, by a line such as `-- Serves releases from 0003 on.`: those that know migration 0003. Without one it serves
+no older ones.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,8 @@ _LOCK = 7310592052  # any constant that nobody else in this database uses; not t
 _WAIT_SECONDS = 0.25  # between two looks at a schema that does not fit yet
 _SAY_SECONDS = 5.0  # between two log lines about it
 
+_SERVES = re.compile(rb"^-- Serves releases from (\d{4}) on\.$", re.MULTILINE)
+
 log = structlog.get_logger()
 
 
@@ -29,12 +36,26 @@ class SchemaMismatch(JobledgerError):
     code = "schema_mismatch"
 
 
+class Applied(Struct, frozen=True):
+    """What the database knows of a migration; `serves` is None where a release applied it that did not say."""
+
+    name: str
+    checksum: str
+    serves: int | None
+
+
 class Migration(Struct, frozen=True):
     """One file of sql/migrations, such as 0001_log.sql: version 1, name "log"."""
 
     version: int
     name: str
     statements: bytes
+
+    @property
+    def serves(self) -> int:
+        """The version that a release must know at least to go on working with this one."""
+        said = _SERVES.search(self.statements)
+        return self.version if said is None else int(said[1])
 
     @property
     def checksum(self) -> str:
@@ -55,9 +76,9 @@ async def migrate(
 ) -> list[str]:
     """Bring the schema to this release's and the table `transitions` to what is given; answer what was applied.
 
-    Each migration is one transaction and is applied once; several callers at a time take turns. Raises SchemaMismatch if the
-    database is newer than this release or an applied migration has been changed since; Unavailable if it cannot be reached;
-    psycopg.Error from the migrations themselves, as it comes.
+    Each migration is one transaction and is applied once; several callers at a time take turns. A newer schema that serves
+    this release is left as it is. Raises SchemaMismatch if it does not, or an applied migration has been changed since;
+    Unavailable if the database cannot be reached; psycopg.Error from the migrations themselves, as it comes.
     """
     known = known_migrations() if migrations is None else migrations
     wanted = frozenset(transitions)
@@ -67,15 +88,19 @@ async def migrate(
         await db.execute("select pg_advisory_lock(%s)", [_LOCK])
         await db.execute(
             "create table if not exists schema_migrations (version int primary key, name text not null,"
-            " checksum text not null, applied_at timestamptz not null default clock_timestamp())"
+            " checksum text not null, applied_at timestamptz not null default clock_timestamp(), serves int)"
         )
-        pending = _pending(known, await _recorded(db))
+        recorded = await _recorded(db)
+        pending = _pending(known, recorded)
+        if recorded.keys() - {migration.version for migration in known}:
+            return []
+        await db.execute("alter table schema_migrations add column if not exists serves int")
         for migration in pending:
             async with db.transaction():
                 await db.execute(migration.statements)
                 await db.execute(
-                    "insert into schema_migrations (version, name, checksum) values (%s, %s, %s)",
-                    [migration.version, migration.name, migration.checksum],
+                    "insert into schema_migrations (version, name, checksum, serves) values (%s, %s, %s, %s)",
+                    [migration.version, migration.name, migration.checksum, migration.serves],
                 )
                 if migration is pending[-1]:  # nobody must see the new schema with the old transitions
                     await _write_transitions(db, wanted)
@@ -94,7 +119,8 @@ async def _connect(database_url: str) -> AsyncConnection:
 
 
 async def schema_fits(connection: AsyncConnection, transitions: Iterable[tuple[str, str]]) -> bool:
-    """Whether all of this release's migrations and transitions are there. Raises SchemaMismatch if it never will."""
+    """Whether this release's migrations and transitions are there, and newer ones serve it. Raises SchemaMismatch if that
+    will never be."""
     row = await (await connection.execute("select to_regclass('schema_migrations') is not null")).fetchone()
     if row is None or not row[0]:
         return False
@@ -125,17 +151,21 @@ async def wait_for_schema(database_url: str, transitions: Iterable[tuple[str, st
         await asyncio.sleep(_WAIT_SECONDS)
 
 
-def _pending(known: list[Migration], recorded: dict[int, tuple[str, str]]) -> list[Migration]:
+def _pending(known: list[Migration], recorded: dict[int, Applied]) -> list[Migration]:
     ours = {migration.version: migration for migration in known}
-    for version, (name, checksum) in recorded.items():
+    newest = max(ours, default=0)
+    for version, applied in recorded.items():
         migration = ours.get(version)
         if migration is None:
+            if version > newest and applied.serves is not None and applied.serves <= newest:
+                continue
             raise SchemaMismatch(
-                f"the database has migration {version:04}_{name}, which this release does not know: it is of a newer release"
+                f"the database has migration {version:04}_{applied.name}, which this release does not know: it is of a newer"
+                " release, and does not serve this one"
             )
-        if migration.checksum != checksum:
+        if migration.checksum != applied.checksum:
             raise SchemaMismatch(
-                f"migration {version:04}_{name} was applied with other contents than this release has:"
+                f"migration {version:04}_{applied.name} was applied with other contents than this release has:"
                 " an applied migration must never be changed; add a new one"
             )
     pending = [migration for migration in known if migration.version not in recorded]
@@ -145,9 +175,12 @@ def _pending(known: list[Migration], recorded: dict[int, tuple[str, str]]) -> li
     return pending
 
 
-async def _recorded(db: AsyncConnection) -> dict[int, tuple[str, str]]:
-    cursor = await db.execute("select version, name, checksum from schema_migrations order by version")
-    return {version: (name, checksum) for version, name, checksum in await cursor.fetchall()}
+async def _recorded(db: AsyncConnection) -> dict[int, Applied]:
+    # By way of json, as the column is not there where an older release made the table.
+    cursor = await db.execute(
+        "select version, name, checksum, (to_jsonb(m) ->> 'serves')::int from schema_migrations m order by version"
+    )
+    return {version: Applied(name, checksum, serves) for version, name, checksum, serves in await cursor.fetchall()}
 
 
 async def _read_transitions(db: AsyncConnection) -> frozenset[tuple[str, str]]:

@@ -3,6 +3,8 @@
 -- Most batches are plain: one event a command, no job twice, no key twice. In these nothing depends on a neighbour, so the windows,
 -- and the sorts that they take, are left to the others. And what a worker needs to run what it starts is mostly the very event that
 -- the new one is compared with.
+--
+-- Serves releases from 0003 on.
 create or replace function append_events(
     command_ids int[],
     job_ids uuid[],

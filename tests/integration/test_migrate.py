@@ -61,6 +61,35 @@ async def test_an_older_release_refuses_a_newer_database(empty_postgres_url: str
         await migrate(empty_postgres_url, [], migrations=[_FIRST])
 
 
+async def test_a_newer_schema_that_serves_an_older_release_is_left_as_it_is(empty_postgres_url: str) -> None:
+    third = Migration(3, "third", b"-- It adds to the second.\n-- Serves releases from 0002 on.\nselect 1")
+    pairs = [("", "Created"), ("Created", "Archived")]
+    await migrate(empty_postgres_url, pairs, migrations=[_FIRST, _SECOND, third])
+
+    assert await migrate(empty_postgres_url, [("", "Created")], migrations=[_FIRST, _SECOND]) == []
+    with psycopg.connect(empty_postgres_url) as db:
+        assert sorted(db.execute("select before, after from transitions").fetchall()) == pairs
+    with pytest.raises(SchemaMismatch, match=r"0002_second, .* does not serve this one"):
+        await migrate(empty_postgres_url, [], migrations=[_FIRST])
+
+
+async def test_a_schema_of_before_migrations_said_whom_they_serve_is_taken_on(empty_postgres_url: str) -> None:
+    with psycopg.connect(empty_postgres_url) as db:
+        db.execute(
+            "create table schema_migrations (version int primary key, name text not null, checksum text not null,"
+            " applied_at timestamptz not null default clock_timestamp())"
+        )
+        db.execute(_FIRST.statements)
+        db.execute("insert into schema_migrations values (1, 'first', %s)", [_FIRST.checksum])
+    assert await migrate(empty_postgres_url, [], migrations=[_FIRST, _SECOND]) == ["0002_second"]
+
+
+def test_a_migration_serves_none_but_its_own_release_unless_it_says_so() -> None:
+    assert _SECOND.serves == 2
+    assert Migration(7, "x", b"-- Serves releases from 0004 on.\nselect 1").serves == 4
+    assert all(m.serves <= m.version for m in known_migrations())
+
+
 async def test_an_applied_migration_that_was_changed_since_is_refused(empty_postgres_url: str) -> None:
     await migrate(empty_postgres_url, [], migrations=[_FIRST])
     changed = Migration(1, "first", _FIRST.statements + b" ")
@@ -84,6 +113,18 @@ async def test_a_schema_fits_only_with_all_migrations_and_transitions(
         assert not await schema_fits(db, {*TRANSITIONS, ("Completed", "Archived")})
         await db.execute("delete from schema_migrations where version = (select max(version) from schema_migrations)")
         assert not await schema_fits(db, TRANSITIONS)
+
+
+async def test_a_schema_fits_an_older_release_that_it_serves(postgres_url: str) -> None:
+    newest = known_migrations()[-1].version
+    async with await AsyncConnection.connect(postgres_url, autocommit=True) as db:
+        await db.execute(
+            "insert into schema_migrations (version, name, checksum, serves) values (9999, 'next', 'x', %s)", [newest]
+        )
+        assert await schema_fits(db, TRANSITIONS)
+        await db.execute("update schema_migrations set serves = %s where version = 9999", [newest + 1])
+        with pytest.raises(SchemaMismatch, match="9999_next"):
+            await schema_fits(db, TRANSITIONS)
 
 
 async def test_a_process_waits_until_somebody_has_migrated_and_says_so_once_at_first(empty_postgres_url: str) -> None:
