@@ -235,6 +235,11 @@ class Service:
 
         `special`: they know the job type SPECIAL too.
         """
+        self.begin(*names, special=special, **settings)
+        self.until_ready(*names)
+
+    def begin(self, *names: str, special: bool = False, **settings: object) -> None:
+        """Start them without waiting."""
         path = os.pathsep.join(map(str, [self.site, self._special_site] if special else [self.site]))
         inherited = {name: value for name, value in os.environ.items() if name not in _OURS}
         for name in names:
@@ -244,6 +249,9 @@ class Service:
             kind = name.split()[0]
             given = {key: str(value) for key, value in (self._settings | self.settings_of(name) | settings).items()}
             self.processes[name] = Process(name, kind, inherited | {"PYTHONPATH": path} | given, self.home)
+
+    def until_ready(self, *names: str) -> None:
+        """Wait until each of them has said that it is."""
         for name in names:
             self[name].until_said(f"{self[name].kind.replace('-', ' ')} ready")
 

@@ -1,0 +1,79 @@
+"""Row 15: projectors that are killed or stopped in the middle of a page, two at once, and a rebuild that is killed anywhere."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from tests.faults.cluster import PROJECTORS, Cluster
+from tests.faults.run import under_load
+
+_TAKEOVER_SECONDS = 10.0
+
+
+@contextmanager
+def _row_held(cluster: Cluster, job_id: str) -> Iterator[None]:
+    """Hold the lock of a job's row: whoever folds its next event waits there, with the checkpoint's row in its hands."""
+    cluster.until(lambda: bool(cluster.ask("select 1 from jobs where id = %s", job_id)))
+    with psycopg.connect(cluster.postgres.url) as holder:
+        holder.execute("select from jobs where id = %s for update", [job_id])
+        yield
+
+
+def _folding(cluster: Cluster) -> list[int]:
+    """The ports of the clients whose fold waits for a row."""
+    rows = cluster.ask(
+        "select client_port from pg_stat_activity where application_name = 'jobledger projector'"
+        " and wait_event_type = 'Lock' and state = 'active'"
+    )
+    return [int(port) for (port,) in rows]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_15_a_projector_that_dies_between_rows_and_checkpoint_is_followed_by_another(
+    cluster: Cluster, how: signal.Signals
+) -> None:
+    with under_load(cluster) as burden:
+        gate = cluster.gate()
+        job_id = cluster.post("GATED", {"gate": str(gate)})
+        cluster.until(lambda: "Started" in cluster.history(job_id))
+        cluster.until(lambda: cluster.ask("select state from jobs where id = %s", job_id) == [("Started",)])
+        with _row_held(cluster, job_id):
+            gate.touch()
+            cluster.until(lambda: bool(_folding(cluster)))
+            [port] = _folding(cluster)
+            name = cluster.owner_of_port(port, among=PROJECTORS)
+            cluster[name].signal(how)
+            burden.until_more(10)
+        before = cluster.checkpoint()
+        died_at = time.monotonic()
+        cluster.until(lambda: cluster.checkpoint() > before, saw=cluster.standing)
+        took = time.monotonic() - died_at
+        assert took < _TAKEOVER_SECONDS + 2, took  # a stopped one is held back by its session's time-out of 10 s
+        if how == signal.SIGSTOP:
+            cluster[name].resume()
+            burden.until_more(10)
+        else:
+            cluster[name].ended()
+
+
+def test_15_projectors_killed_again_and_again_before_and_after_a_page_fold_each_event_once(cluster: Cluster) -> None:
+    with under_load(cluster) as burden:
+        for turn, place in enumerate(("after-fold:2", "before-fold:3", "after-fold:1", "after-fold:5")):
+            name = PROJECTORS[turn % 2]
+            cluster.end(name)
+            cluster.start(name, KILL_AT=place)
+            other = PROJECTORS[1 - turn % 2]
+            with cluster.faults.fault(f"{name} killed"):
+                if "after" in place:
+                    cluster[other].pause()
+                burden.until_more(10)
+                cluster[name].ended()
+                cluster[other].resume()
+            assert cluster[name].popen.returncode == -signal.SIGKILL
+            cluster.start(name)
