@@ -16,6 +16,10 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+class TooMuchWaiting(Unavailable):
+    """More is submitted than is sent, and nothing more is taken."""
+
+
 class _Submission(Generic[Item, Answer]):
     __slots__ = ("answers", "items", "size")
 
@@ -29,19 +33,21 @@ class GroupCommit(Generic[Item, Answer]):
     """Sends submissions in order of arrival, many at a time, one batch after another.
 
     `send` answers item by item, in order; what it raises reaches every submission of its batch. A batch holds at most
-    `batch_items` items and `batch_bytes` bytes, unless one submission alone is larger.
+    `batch_items` items and `batch_bytes` bytes, unless one submission alone is larger. `receiver`: who is sent to, for errors.
     """
 
     def __init__(
         self,
         send: Callable[[list[Item]], Awaitable[list[Answer]]],
         *,
+        receiver: str = "",
         batch_items: int = 1_000,
         batch_bytes: int = 8 * 1024 * 1024,
         queue_items: int = 20_000,
         queue_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self._send = send
+        self._receiver = receiver
         self._batch_items = batch_items
         self._batch_bytes = batch_bytes
         self._queue_items = queue_items
@@ -52,14 +58,14 @@ class GroupCommit(Generic[Item, Answer]):
         self._sender: asyncio.Task[None] | None = None
 
     async def submit(self, items: Sequence[Item], *, size: int) -> list[Answer]:
-        """Send `items` (`size` bytes in all) and give their answers. Raises Unavailable when the queue is full.
+        """Send `items` (`size` bytes in all) and give their answers. Raises TooMuchWaiting when the queue is full.
 
         A caller that is cancelled does not take its items back: they may be under way already.
         """
         if self._waiting and (
             self._waiting_items + len(items) > self._queue_items or self._waiting_bytes + size > self._queue_bytes
         ):
-            raise Unavailable("too much is waiting to be written")
+            raise TooMuchWaiting("too much is waiting to be written", dependency=self._receiver)
         answers: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Submission(items, size, answers))
         self._waiting_items += len(items)

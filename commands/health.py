@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
+
+from commands.queue_ports import Source
 
 
 class Health(Struct, frozen=True):
@@ -21,6 +24,15 @@ class Health(Struct, frozen=True):
     redis_reported_at: datetime | None
     redis_report_age: float | None
     workers: int  # number of those registered
+    workers_direct: int = 0  # those of them that claim from `jobs`, since they cannot read the queue
+    workers_unable: int = 0  # those of them that cannot claim
+
+
+class WorkerBeat(Struct, frozen=True):
+    """What one worker's row says."""
+
+    counter: int  # raised once a second
+    claims_from: Source | None  # None: it cannot claim
 
 
 class HealthReader(Protocol):
@@ -28,3 +40,6 @@ class HealthReader(Protocol):
 
     async def read(self) -> Health:
         """What is known now. Raises Unavailable when Postgres cannot be asked."""
+
+    async def workers(self) -> Mapping[str, WorkerBeat]:
+        """The registered workers by name. Raises Unavailable."""

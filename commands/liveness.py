@@ -7,6 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from commands.queue_ports import Source
+
 
 class RunningAttempt(Struct, frozen=True):
     """An attempt that a worker runs; `version` is that of the newest event that it knows of the job."""
@@ -30,8 +32,8 @@ class WorkerRegistry(Protocol):
     def register(self, worker: str) -> None:
         """Make the worker's row. Raises Unavailable."""
 
-    def beat(self, worker: str, running: Sequence[RunningAttempt]) -> HeartbeatAnswer:
-        """Raise the worker's counter and hear what concerns it. Raises Unavailable."""
+    def beat(self, worker: str, running: Sequence[RunningAttempt], *, claims_from: Source | None) -> HeartbeatAnswer:
+        """Raise the worker's counter, say where it claims jobs (None: nowhere), hear what concerns it. Raises Unavailable."""
 
     def deregister(self, worker: str) -> None:
         """Delete the worker's row, after its last closing event. Raises Unavailable."""

@@ -75,7 +75,8 @@ class EventLog(Protocol):
     async def append(self, commands: Sequence[Append]) -> list[Answer]:
         """Append each command's events or say why not, in order; one command's fate does not touch its neighbours'.
 
-        When it returns, what was appended is durable. Raises Unavailable if nothing of it was appended.
+        When it returns, what was appended is durable; without commands it only sees whether the log can be written. Raises
+        Unavailable if nothing of it was appended.
         """
 
 

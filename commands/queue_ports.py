@@ -7,7 +7,7 @@ made from. Streams are named for the priorities; entries whose type nobody here 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -134,6 +134,33 @@ class ClaimQueue(Protocol):
         """Take over up to `count` entries that some worker read so long ago and neither acknowledged nor parked.
 
         This worker counts too, so what it read and could not claim comes again: call it while no claim is under way.
+        """
+
+
+Source = Literal["streams", "jobs"]  # where a worker reads what it claims
+DIRECTLY = "jobs"  # what an entry names as its stream when it was read from the table `jobs`
+
+
+class QueueHead(Struct, frozen=True):
+    """The jobs that are to be started next, for one of several workers that look at the same moment.
+
+    Entries in the order in which they were queued. The worker is number `rank` (from 0) of `workers`.
+    """
+
+    high: list[QueueEntry]
+    default: list[QueueEntry]
+    rank: int = 0
+    workers: int = 1
+
+
+class QueuedJobs(Protocol):
+    """The queue without its streams, for one worker: the jobs that the read side shows as queued."""
+
+    async def head(self, *, limit: int, wanted: int) -> QueueHead:
+        """The first of each priority that are queued now by the log itself, at most `limit`, of types that the worker knows.
+
+        Those of default priority only where all of high priority are seen and are fewer than `wanted`. What the read side does
+        not show yet is missing. Raises Unavailable. One call at a time.
         """
 
 

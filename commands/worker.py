@@ -7,9 +7,9 @@ run, and their closings share the next append.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
 
 import msgspec
 
@@ -18,8 +18,10 @@ from commands.claim_jobs import ClaimedAttempt, claim_jobs
 from commands.close_attempt import close_attempt
 from commands.close_lost import close_stray
 from commands.liveness import HeartbeatAnswer
+from commands.outages import Outages
 from commands.ports import EventLog, JobReader, QueueEntry, Unavailable
 from commands.queue_ports import ClaimQueue
+from commands.report import Report
 from commands.running_attempts import Running, RunningAttempts
 from domain.job_type import JobType
 from domain.retry import RetryPolicy
@@ -28,20 +30,20 @@ READ_BLOCK = 1.0  # seconds that an idle worker waits in one read; a stop ends t
 TICK = 0.05  # seconds between two looks at the deadlines
 SWEEP_EVERY = 2.0  # seconds between two looks for entries that a worker read and did not live to claim
 SWEEP_IDLE = 5.0  # seconds that such an entry must have been pending: claiming takes far less
-PAUSE = 0.5  # seconds before the next try when something cannot be reached
+REFUSED_PAUSE = (
+    0.5  # seconds before the next try of a worker that has no row (any more): a heartbeat comes once a second
+)
+LONG_CLAIM = 5.0  # seconds without an answer to a claim after which the worker cannot be said to claim
+_CLAIM = "claim jobs"  # what outages know this by
 
 _NEVER_BEGAN = Stopped(msgspec.json.encode("stopped before it began"))
 
 
-class Report(Protocol):
-    """Where the worker tells what a log should hold: an event and its fields."""
-
-    def info(self, event: str, **fields: object) -> object: ...
-    def warning(self, event: str, **fields: object) -> object: ...
-
-
 class Worker:
-    """Runs jobs from `run` until `stop`. Belongs to one event loop; `queue_of` gives the queue's reading end for a name."""
+    """Runs jobs from `run` until `stop`. Belongs to one event loop; `queue_of` gives the queue's reading end for a name.
+
+    `pause_after` gives the seconds until the next try, after so many failures in a row.
+    """
 
     def __init__(
         self,
@@ -56,10 +58,11 @@ class Worker:
         default_timeout: float,
         policy: RetryPolicy,
         report: Report,
+        outages: Outages,
+        pause_after: Callable[[int], float],
     ) -> None:
         self.name = name
         self.running = RunningAttempts(slots=slots)
-        self.can_claim = True  # whether the last try to read or claim went well
         self._queue_of = queue_of
         self._queue = queue_of(name)
         self._log = log
@@ -69,6 +72,10 @@ class Worker:
         self._default_timeout = default_timeout
         self._policy = policy
         self._report = report
+        self._outages = outages
+        self._pause_after = pause_after
+        self._has_claimed = False  # whether the last try to read or claim went well
+        self._claiming_since: float | None = None  # of the monotonic clock
         self._stopping = False
         self._releasing = False  # from when on nothing may begin any more
         self._has_ended = asyncio.Event()  # whether `run` has
@@ -82,18 +89,27 @@ class Worker:
         """Read, claim and run until `stop`. What runs then is left running: see `finish`."""
         self._has_ended.clear()
         ticking = asyncio.create_task(self._tick(), name="tick")
+        failures = 0
         try:
             while not self._stopping:
                 try:
                     await self._step()
                 except Unavailable as exc:
-                    if self.can_claim:
-                        self._report.warning("cannot claim jobs, trying again", error=str(exc))
-                    self.can_claim = False
-                    await self._pause()
+                    self._has_claimed = False
+                    self._outages.failed(exc, doing=_CLAIM)
+                    failures += 1
+                    await self._pause(self._pause_after(failures))
+                else:
+                    failures = 0
         finally:
             ticking.cancel()
             self._has_ended.set()
+
+    @property
+    def can_claim(self) -> bool:
+        """Whether the last try to read and claim went well, and the present one has not waited for long. For any thread."""
+        since = self._claiming_since
+        return self._has_claimed and (since is None or time.monotonic() - since < LONG_CLAIM)
 
     def stop(self) -> None:
         """Read no entry from now on. `run` ends soon: once the claim that may be under way has its answer."""
@@ -165,12 +181,11 @@ class Worker:
             raise
         finally:
             self._reading = None
-        if not self.can_claim:
-            self.can_claim = True
-            self._report.info("claiming jobs again")
         # What was read before the stop and not claimed stays pending, and another worker sweeps it up.
         if not self._stopping:
             await self._take(entries)
+        self._has_claimed = True
+        self._outages.succeeded(doing=_CLAIM)
 
     async def _take(self, entries: Sequence[QueueEntry]) -> None:
         if not entries:
@@ -183,14 +198,18 @@ class Worker:
             await self._queue.park(unknown)
 
     async def _claim(self, entries: Sequence[QueueEntry]) -> None:
-        claims = await claim_jobs(entries, worker=self.name, log=self._log)
+        self._claiming_since = time.monotonic()
+        try:
+            claims = await claim_jobs(entries, worker=self.name, log=self._log)
+        finally:
+            self._claiming_since = None
         for claimed in claims.attempts:
             self._start(claimed)
         if claims.settled:
             # After Started is durable, not before: a crash between the two delivers again, and the log refuses the double.
             self._in_background(self._acknowledge(self._queue, claims.settled))
         if claims.refused:
-            await self._pause()  # the heartbeat will hear that this worker was given up
+            await self._pause(REFUSED_PAUSE)  # the heartbeat will hear that this worker was given up
 
     def _start(self, claimed: ClaimedAttempt) -> None:
         job = claimed.job
@@ -214,6 +233,7 @@ class Worker:
         finally:
             running.code_ended()
             self.running.free_slot()
+        failures = 0
         while self.running.is_ours(running):
             try:
                 if not await close_attempt(
@@ -228,7 +248,8 @@ class Worker:
                     self._report.warning("the attempt was no longer ours", job_id=running.job.id)
                 self.running.remove(running)
             except Unavailable:
-                await asyncio.sleep(PAUSE)  # the outcome is kept, and with it the slot
+                failures += 1
+                await asyncio.sleep(self._pause_after(failures))  # the outcome is kept, and with it the slot
 
     async def _acknowledge(self, queue: ClaimQueue, entries: Sequence[QueueEntry]) -> None:
         # What cannot be acknowledged stays pending; the sweep finds it, and the log says that it was claimed.
@@ -245,8 +266,8 @@ class Worker:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _pause(self) -> None:
-        self._pausing = asyncio.create_task(asyncio.sleep(PAUSE))
+    async def _pause(self, seconds: float) -> None:
+        self._pausing = asyncio.create_task(asyncio.sleep(seconds))
         await asyncio.wait([self._pausing])
         self._pausing = None
 

@@ -61,8 +61,9 @@ class Unavailable(JobledgerError):
 
     code = "unavailable"
 
-    def __init__(self, what: str, *, retry_after: float = 1.0) -> None:
+    def __init__(self, what: str, *, dependency: str = "", retry_after: float = 1.0) -> None:
         super().__init__(what)
+        self.dependency = dependency  # the server's name, such as PostgreSQL; empty: it is none of them
         self.retry_after = retry_after  # seconds
 
 

@@ -20,6 +20,7 @@ from adapters.redis.connecting import check_server, connect
 from adapters.redis.relay_queue import RedisConsumers
 from commands.heartbeat import BEAT_EVERY
 from commands.mend_queue import MendQueue
+from commands.outages import Outages
 from commands.ports import EventLog, Unavailable
 from commands.relay_events import Relay
 from commands.wake_due import WakeDue
@@ -53,6 +54,7 @@ async def run(settings: Settings) -> None:
         await wait_until_ready(settings, stop)
         if stop.is_set():
             return
+        outages = Outages(report=_log)
         async with AsyncExitStack() as opened:
             redis = await opened.enter_async_context(connect(settings.redis_url, name="jobledger-dispatcher"))
             feeds = [
@@ -66,11 +68,12 @@ async def run(settings: Settings) -> None:
                 feeds=feeds,
                 pool=await opened.enter_async_context(wiring.pool(settings, application="dispatcher", size=4)),
                 log=await opened.enter_async_context(
-                    wiring.event_log(settings, application="dispatcher", patience=_PATIENCE)
+                    wiring.event_log(settings, application="dispatcher", outages=outages, patience=_PATIENCE)
                 ),
                 wake_ups=await opened.enter_async_context(
-                    AppendListener(settings.database_url, application="jobledger dispatcher")
+                    AppendListener(settings.database_url, application="jobledger dispatcher", outages=outages)
                 ),
+                outages=outages,
             )
             _log.info("dispatcher ready")
             await dispatcher.run(stop)
@@ -90,6 +93,7 @@ class Dispatcher:
         pool: wiring.Pool,
         log: EventLog,
         wake_ups: AppendListener,
+        outages: Outages,
     ) -> None:
         policy = wiring.retry_policy(settings)
         self._idempotency_key_hours = settings.idempotency_key_hours
@@ -111,6 +115,7 @@ class Dispatcher:
             now=time.monotonic,
         )
         self._wake_ups = wake_ups
+        self._outages = outages
         self._leads = False
         self._server_checked = False
         self._redis_state = "unknown"
@@ -128,7 +133,7 @@ class Dispatcher:
         ]
         async with asyncio.TaskGroup() as group:
             for what, step, wait in loops:
-                group.create_task(repeat(step, what=what, stop=stop, wait=wait), name=what)
+                group.create_task(repeat(step, what=what, stop=stop, outages=self._outages, wait=wait), name=what)
         with suppress(Unavailable):
             await self._database.give_up()
 

@@ -8,14 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 import time
 from http.client import HTTPConnection, HTTPException
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from commands.health import Health
+from commands.health import Health, HealthReader, WorkerBeat
 from commands.ports import Unavailable
+from commands.queue_ports import Source
 from domain.errors import JobledgerError
 from entrypoints.settings import InvalidSetting, Settings, read_settings
+
+if TYPE_CHECKING:
+    from entrypoints.wiring import Pool
 
 Process = Literal["api", "dispatcher", "projector", "worker"]
 
@@ -37,8 +42,9 @@ def health(process: Process) -> None:
     """Say by the exit code whether a process does its work: 0 it does; 1 it does not, and one sentence says why.
 
     api: it answers on API_PORT, and can take jobs. worker: the heartbeat of a worker of this host (in a container: of this
-    container) moves. dispatcher: one leads, this or another. projector: no event has waited for longer than
-    READY_MAX_LAG_SECONDS to be seen in the table `jobs`. All but the first ask PostgreSQL.
+    container) moves, and says that it can claim jobs, be it directly from PostgreSQL while Redis is away. dispatcher: one
+    leads, this or another. projector: no event has waited for longer than READY_MAX_LAG_SECONDS to be seen in the table
+    `jobs`. All but the first ask PostgreSQL.
 
     Parameters
     ----------
@@ -76,26 +82,37 @@ def _check_api(settings: Settings) -> None:
 
 
 async def _check_worker(settings: Settings) -> None:
-    from adapters.postgres.dispatch import PostgresDispatch
     from entrypoints import wiring
-    from entrypoints.process import host_of
 
     async with wiring.pool(settings, application="health", size=1) as pool:
-        table = PostgresDispatch(pool, holder="health")
+        said = await _claims_of_worker(_health_reader(pool))
+    if said == "jobs":
+        sys.stdout.write("degraded: it claims jobs directly from PostgreSQL, as it cannot reach Redis\n")
 
-        async def look() -> dict[str, int]:
-            counters = await table.counters()
-            return {name: counter for name, counter in counters.items() if host_of(name) == socket.gethostname()}
 
-        before = await look()
-        if not before:
-            raise NotHealthy(f"no worker is registered for the host {socket.gethostname()}")
-        until = time.monotonic() + _BEAT_SECONDS
-        while time.monotonic() < until:
-            await asyncio.sleep(_LOOK_EVERY)
+async def _claims_of_worker(reader: HealthReader) -> Source:
+    """Where a worker of this host claims jobs, as a heartbeat says that comes while this looks. Raises NotHealthy."""
+    from entrypoints.process import host_of
+
+    async def look() -> dict[str, WorkerBeat]:
+        workers = await reader.workers()
+        return {name: beat for name, beat in workers.items() if host_of(name) == socket.gethostname()}
+
+    before = await look()
+    if not before:
+        raise NotHealthy(f"no worker is registered for the host {socket.gethostname()}")
+    moved: set[str] = set()
+    until = time.monotonic() + _BEAT_SECONDS
+    while time.monotonic() < until:
+        await asyncio.sleep(_LOOK_EVERY)
+        for name, beat in (await look()).items():
             # A name that was not there is a worker that has just registered anew.
-            if any(counter > before.get(name, -1) for name, counter in (await look()).items()):
-                return
+            if name not in before or beat.counter > before[name].counter:
+                moved.add(name)
+                if beat.claims_from is not None:
+                    return beat.claims_from
+    if moved:
+        raise NotHealthy("the worker lives, but can claim jobs neither by Redis nor directly from PostgreSQL")
     raise NotHealthy(f"the worker's heartbeat has not moved for {_BEAT_SECONDS:.0f} seconds")
 
 
@@ -111,12 +128,17 @@ async def _check_projector(settings: Settings) -> None:
 
 
 async def _read_health(settings: Settings) -> Health:
-    from adapters.postgres.health_reader import PostgresHealthReader
-    from domain.job import TRANSITIONS
     from entrypoints import wiring
 
     async with wiring.pool(settings, application="health", size=1) as pool:
-        health = await PostgresHealthReader(pool, transitions=TRANSITIONS).read()
+        health = await _health_reader(pool).read()
     if not health.schema_fits:
         raise NotHealthy("the schema does not fit this release")
     return health
+
+
+def _health_reader(pool: Pool) -> HealthReader:
+    from adapters.postgres.health_reader import PostgresHealthReader
+    from domain.job import TRANSITIONS
+
+    return PostgresHealthReader(pool, transitions=TRANSITIONS)

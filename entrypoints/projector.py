@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from adapters.postgres.wake_ups import AppendListener
+from commands.outages import Outages
 from entrypoints import wiring
 from entrypoints.process import stop_on_signals, wait_until_ready
 from entrypoints.repeating import repeat
@@ -20,12 +21,15 @@ async def run(settings: Settings) -> None:
         await wait_until_ready(settings, stop)
         if stop.is_set():
             return
+        outages = Outages(report=_log)
         projection = wiring.jobs_projection(settings)
         try:
-            async with AppendListener(settings.database_url, application="jobledger projector") as wake_ups:
+            async with AppendListener(
+                settings.database_url, application="jobledger projector", outages=outages
+            ) as wake_ups:
                 _log.info("projector ready")
                 runner = Runner(projection=projection)
-                await repeat(runner.step, what="fold the log", stop=stop, wait=wake_ups.wait)
+                await repeat(runner.step, what="fold the log", stop=stop, outages=outages, wait=wake_ups.wait)
         finally:
             await projection.aclose()
         _log.info("projector stopped")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import structlog
+from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
+from commands.outages import Outages
 from commands.ports import Unavailable
 
-_log = structlog.get_logger(__name__)
+# Seconds before the next try: a random part of what doubles from try to try, so that processes do not try in step.
+_PAUSES = wait_random_exponential(multiplier=0.1, max=2.0, min=0.02)
 
-FIRST_PAUSE = 0.1  # seconds before the first new try after an outage began; doubled from try to try
-LONGEST_PAUSE = 2.0  # seconds; of each pause a random half is left out, so that processes do not try in step
+
+def pause_after(failures: int) -> float:
+    """Seconds to wait after so many failures in a row, 1 or more."""
+    state = RetryCallState(AsyncRetrying(), None, (), {})
+    state.attempt_number = failures
+    return _PAUSES(state)
 
 
 async def repeat(
@@ -22,26 +27,25 @@ async def repeat(
     *,
     what: str,
     stop: asyncio.Event,
+    outages: Outages,
     wait: Callable[[float], Awaitable[None]] | None = None,
 ) -> None:
     """Do `step` again and again until `stop` is set; it answers the seconds to wait before the next one.
 
-    Unavailable is waited out, with one log line when the outage begins and one when it ends; anything else is raised. `wait`
-    may return sooner than the time that it is given; it must not outlast it, so that a stop is noticed.
+    Unavailable is waited out, and told to `outages` as is its end; anything else is raised. `wait` may return sooner than the
+    time that it is given; it must not outlast it, so that a stop is noticed.
     """
-    outage = 0.0
+    failures = 0
     while not stop.is_set():
         try:
             pause = await step()
         except Unavailable as exc:
-            if not outage:
-                _log.warning(f"cannot {what}, trying again", error=str(exc))
-            outage = min(outage * 2, LONGEST_PAUSE) or FIRST_PAUSE
-            await sleep_unless(stop, outage * random.uniform(0.5, 1.0))
+            outages.failed(exc, doing=what)
+            failures += 1
+            await sleep_unless(stop, pause_after(failures))
             continue
-        if outage:
-            outage = 0.0
-            _log.info(f"can {what} again")
+        failures = 0
+        outages.succeeded(doing=what)
         if pause > 0:
             await (sleep_unless(stop, pause) if wait is None else wait(pause))
 

@@ -19,11 +19,16 @@ from adapters.postgres.connecting import make_pool
 from adapters.postgres.dispatch import PostgresDispatch
 from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.jobs_projection import PostgresJobsProjection
+from adapters.postgres.queued_jobs import PostgresQueuedJobs
 from adapters.postgres.wake_ups import AppendNotifier
 from adapters.redis.claim_queue import RedisClaimQueue
 from adapters.redis.relay_queue import RedisRelayQueue
+from commands.outages import Outages
+from commands.queue_ports import ClaimQueue
+from commands.uninterrupted_queue import UninterruptedQueue
 from domain.job_type import JobType
 from domain.retry import RetryPolicy
+from entrypoints.repeating import pause_after
 from entrypoints.settings import Settings
 
 Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
@@ -62,7 +67,7 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 
 
 def claim_queue(settings: Settings, types: Mapping[str, JobType], worker: str) -> RedisClaimQueue:
-    """The reading end of the queue for a worker of that name."""
+    """The streams' reading end for a worker of that name."""
     return _armed(RedisClaimQueue(settings.redis_url, worker_id=worker, job_types=list(types)), settings)
 
 
@@ -81,16 +86,28 @@ def jobs_projection(settings: Settings) -> PostgresJobsProjection:
     return _armed(PostgresJobsProjection(settings.database_url), settings)
 
 
+def uninterrupted_queue(
+    streams: ClaimQueue, pool: Pool, types: Mapping[str, JobType], worker: str, *, outages: Outages
+) -> UninterruptedQueue:
+    """The queue's reading end for a worker of that name: the streams, and the table `jobs` while they are away."""
+    jobs = PostgresQueuedJobs(pool, worker=worker, job_types=list(types))
+    return UninterruptedQueue(streams=streams, jobs=jobs, outages=outages, pause_after=pause_after)
+
+
 @asynccontextmanager
 async def event_log(
-    settings: Settings, *, application: str, patience: float | None = None
+    settings: Settings, *, application: str, outages: Outages, patience: float | None = None
 ) -> AsyncIterator[PostgresEventLog]:
     """The log, whose readers are woken after each append."""
     name = f"jobledger {application}"
     async with (
-        AppendNotifier(settings.database_url, application=name) as notifier,
+        AppendNotifier(settings.database_url, application=name, outages=outages) as notifier,
         PostgresEventLog(
-            settings.database_url, application=f"{name} log", patience=patience, on_appended=notifier.notify
+            settings.database_url,
+            application=f"{name} log",
+            patience=patience,
+            on_appended=notifier.notify,
+            outages=outages,
         ) as log,
     ):
         yield _armed(log, settings)

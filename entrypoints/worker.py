@@ -15,13 +15,14 @@ import structlog
 from adapters.files.leftovers import sweep_leftovers
 from adapters.postgres.job_reader import PostgresJobReader
 from adapters.postgres.worker_registry import PostgresWorkerRegistry
-from adapters.redis.claim_queue import RedisClaimQueue
 from commands.heartbeat import Heartbeat
-from commands.queue_ports import ClaimQueue
+from commands.outages import Outages
+from commands.queue_ports import ClaimQueue, Source
+from commands.uninterrupted_queue import UninterruptedQueue
 from commands.worker import Worker
 from entrypoints import wiring
 from entrypoints.process import stop_on_signals, unique_name, wait_until_ready
-from entrypoints.repeating import repeat
+from entrypoints.repeating import pause_after, repeat
 from entrypoints.settings import InvalidSetting, Settings
 
 _log = structlog.get_logger(__name__)
@@ -48,14 +49,18 @@ async def run(settings: Settings) -> None:
             return
         async with AsyncExitStack() as opened:
             threads = ThreadPoolExecutor(settings.worker_concurrency, thread_name_prefix="attempt")
-            queues: list[RedisClaimQueue] = []
+            outages = Outages(report=_log)
+            log = await opened.enter_async_context(wiring.event_log(settings, application="worker", outages=outages))
+            pool = await opened.enter_async_context(wiring.pool(settings, application="worker", size=2))
+            queues: list[UninterruptedQueue] = []
 
             def queue_of(name: str) -> ClaimQueue:
-                queues.append(wiring.claim_queue(settings, types, name))
+                streams = wiring.claim_queue(settings, types, name)
+                opened.push_async_callback(streams.aclose)
+                queues.append(wiring.uninterrupted_queue(streams, pool, types, name, outages=outages))
+                opened.push_async_callback(queues[-1].aclose)
                 return queues[-1]
 
-            log = await opened.enter_async_context(wiring.event_log(settings, application="worker"))
-            pool = await opened.enter_async_context(wiring.pool(settings, application="worker", size=2))
             worker = Worker(
                 unique_name(),
                 queue_of=queue_of,
@@ -67,23 +72,30 @@ async def run(settings: Settings) -> None:
                 default_timeout=settings.job_timeout_seconds,
                 policy=wiring.retry_policy(settings),
                 report=_log,
+                outages=outages,
+                pause_after=pause_after,
             )
-            heartbeat = _heartbeat(settings, worker)
+            heartbeat = _heartbeat(
+                settings,
+                worker,
+                claims_from=lambda: queues[-1].source if worker.can_claim else None,
+                outages=outages,
+            )
             heartbeat.start()
             _log.info("worker starting", worker=worker.name, types=sorted(types), slots=settings.worker_concurrency)
             sweeping = asyncio.create_task(
-                repeat(lambda: _sweep_leftovers(settings), what="sweep leftovers", stop=stop), name="sweep leftovers"
+                repeat(lambda: _sweep_leftovers(settings), what="sweep leftovers", stop=stop, outages=outages),
+                name="sweep leftovers",
             )
             running = await _run_until(stop, worker, heartbeat)
             await sweeping
             _log.info("worker stopping", running=len(worker.running))
             all_ended = await worker.finish(grace=settings.shutdown_grace_seconds)
-            # Every closing event is in the log: only now may the worker's row go.
-            await asyncio.to_thread(heartbeat.stop)
+            # The worker's row goes after the last closing event. What is left open is closed in a while by who watches the row,
+            # since its code may not have ended: nothing is lost in haste.
+            await asyncio.to_thread(heartbeat.stop, leave_row=not all_ended)
             if running.done():  # else its last claim waits for PostgreSQL, until the log is closed below
                 running.result()
-            for queue in queues:
-                await queue.aclose()
             threads.shutdown(wait=False)
         _log.info("worker stopped")
         if not all_ended:
@@ -121,7 +133,9 @@ def _wait_for(heartbeat: Heartbeat, stop: asyncio.Event) -> None:
         pass
 
 
-def _heartbeat(settings: Settings, worker: Worker) -> Heartbeat:
+def _heartbeat(
+    settings: Settings, worker: Worker, *, claims_from: Callable[[], Source | None], outages: Outages
+) -> Heartbeat:
     loop = asyncio.get_running_loop()
 
     def in_loop(call: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -136,6 +150,8 @@ def _heartbeat(settings: Settings, worker: Worker) -> Heartbeat:
         name=worker.name,
         new_name=unique_name,
         running=worker.running.snapshot,
+        claims_from=claims_from,
+        outages=outages,
         hear=in_loop(worker.hear),
         renewed=in_loop(worker.begin_anew),
         silent_for=lambda: time.monotonic() - worker.running.ticked_at,

@@ -10,10 +10,12 @@ from jsonschema import Draft202012Validator, FormatChecker
 from litestar import Litestar
 
 import jobledger
+from commands.outages import Outages
 from entrypoints.api.app import make_app
 from entrypoints.api.openapi import openapi_document
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.health_reader import FakeHealthReader
+from tests.fakes.report import FakeReport
 
 MAX_BODY_BYTES = 4096
 
@@ -29,12 +31,13 @@ JOB_TYPES = {
 DOCUMENT = openapi_document(sorted(JOB_TYPES))
 
 
-def make_api(log: FakeEventLog, health: FakeHealthReader) -> Litestar:
+def make_api(log: FakeEventLog, health: FakeHealthReader, outages: Outages | None = None) -> Litestar:
     """The application over these fakes."""
     return make_app(
         log=log,
         jobs=log,
         health=health,
+        outages=outages or Outages(report=FakeReport()),
         job_types=JOB_TYPES,
         new_job_id=lambda: str(uuid_utils.uuid7()),
         max_attempts=3,

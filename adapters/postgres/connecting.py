@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, Connection
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
+
+from domain.errors import JobledgerError
+
+# Seconds that a statement may take. The longest, an append, waits for the log's lock for 5 and then writes a batch; none of the
+# others takes a tenth of it. Without a bound a network that swallows everything (and a proxy in it may acknowledge what TCP
+# asks) would be waited for for ever.
+REPLY_SECONDS = 10.0
+# A heartbeat is a look at one row, and must find another connection before its worker is given up.
+BEAT_REPLY_SECONDS = 4.0
 
 
 class _Kind(TypedDict):
@@ -34,13 +44,22 @@ _OPTIONS = (
     " -c jit=off"  # statements of a millisecond are not worth compiling
     " -c client_connection_check_interval=1000"  # milliseconds: a call whose client is gone stops waiting for the log's lock
     " -c idle_in_transaction_session_timeout=10000"  # milliseconds: a stopped process holds no lock for longer
+    # The server's side of the same: a client that vanished gives back its connection after about 15 seconds, not two hours.
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3"
     " -c default_transaction_isolation=read\\ committed"
 )
 
 # The service's statements touch few rows each, of tables that grow for ever; but a plan made while a table is empty is kept, and
 # reads all of it for as long as nobody has gathered statistics. Measured on a new database: 20,000 no-op jobs drained at 4,633,
 # 2,992 and 2,239 a second, one run after the other. So the plans are those of large tables from the first job on.
-_BY_INDEX = " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+# Without bitmaps, since what is wanted in an index's order is then read in it, a page of it, and not all of it and sorted.
+_BY_INDEX = " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_bitmapscan=off"
+
+
+class NoConnectionString(JobledgerError, ValueError):
+    """The text that should say where the database is cannot be read."""
+
+    code = "no_connection_string"
 
 
 def connection_string(
@@ -48,34 +67,83 @@ def connection_string(
 ) -> str:
     """The URL (or key=value string) with our defaults filled in where it says nothing itself.
 
-    Raises ValueError for a text that is no connection string.
+    Raises NoConnectionString.
     """
     try:
         given = conninfo_to_dict(database_url)
     except psycopg.ProgrammingError as exc:
-        raise ValueError(f"not a PostgreSQL connection string: {exc}") from exc
+        raise NoConnectionString(f"DATABASE_URL is not a PostgreSQL connection string: {exc}") from exc
     merged = {**_DEFAULTS, "application_name": application, **given}
     planning = "" if reads_whole_tables else _BY_INDEX
     merged["options"] = f"{_OPTIONS}{planning} {options} {given.get('options', '')}".strip()
     return make_conninfo(**merged)
 
 
+_Result = TypeVar("_Result")
+
+
+class BoundedConnection(AsyncConnection[tuple[Any, ...]]):
+    """A connection on which a statement that takes longer than `reply_seconds` (None: no bound) finds the server lost.
+
+    The connection is closed then, and whether the statement took effect is unknown, as after any cut.
+    """
+
+    reply_seconds: float | None = REPLY_SECONDS
+
+    async def wait(self, gen: PQGen[_Result], interval: float = 0.1, timeout: float | None = None) -> _Result:
+        """As the driver's own. A time-out that the driver itself asks for is its business."""
+        if timeout is not None:
+            return await super().wait(gen, interval, timeout)
+        try:
+            return await super().wait(gen, interval, self.reply_seconds)
+        except psycopg.errors._WaitTimeout as exc:  # noqa: SLF001 - the driver has no public name for it
+            self.pgconn.finish()
+            raise _no_answer(self.reply_seconds) from exc
+
+
+class BoundedThreadConnection(Connection[tuple[Any, ...]]):
+    """The same for a thread."""
+
+    reply_seconds: float | None = BEAT_REPLY_SECONDS
+
+    def wait(self, gen: PQGen[_Result], interval: float = 0.1, timeout: float | None = None) -> _Result:
+        """See BoundedConnection.wait."""
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, self.reply_seconds)
+        except psycopg.errors._WaitTimeout as exc:  # noqa: SLF001 - as above
+            self.pgconn.finish()
+            raise _no_answer(self.reply_seconds) from exc
+
+
+def _no_answer(seconds: float | None) -> psycopg.OperationalError:
+    return psycopg.OperationalError(f"the server has not answered for {seconds:g} seconds")
+
+
 async def connect(
-    database_url: str, *, application: str = "jobledger", options: str = "", reads_whole_tables: bool = False
+    database_url: str,
+    *,
+    application: str = "jobledger",
+    options: str = "",
+    reads_whole_tables: bool = False,
+    reply_seconds: float | None = REPLY_SECONDS,
 ) -> AsyncConnection[tuple[Any, ...]]:
     """Open a connection in autocommit. Raises psycopg.OperationalError.
 
-    `reads_whole_tables`: for statements that do, such as an audit's; all others find their rows by index.
+    `reads_whole_tables`: for statements that do, such as an audit's, and take their time; all others find their rows by index.
     """
     conninfo = connection_string(
         database_url, application=application, options=options, reads_whole_tables=reads_whole_tables
     )
-    return await AsyncConnection.connect(conninfo, **_KIND)
+    connection = await BoundedConnection.connect(conninfo, **_KIND)
+    connection.reply_seconds = None if reads_whole_tables else reply_seconds
+    return connection
 
 
-def connect_in_thread(database_url: str, *, application: str = "jobledger") -> Connection[tuple[Any, ...]]:
+def connect_in_thread(database_url: str, *, application: str = "jobledger") -> BoundedThreadConnection:
     """The same for a thread that must not depend on the event loop."""
-    return Connection.connect(connection_string(database_url, application=application), **_KIND)
+    return BoundedThreadConnection.connect(connection_string(database_url, application=application), **_KIND)
 
 
 def make_pool(
@@ -84,6 +152,7 @@ def make_pool(
     """A closed pool (open it with `async with`) of at most `size` connections; a caller waits 3 seconds at most for one."""
     return AsyncConnectionPool(
         connection_string(database_url, application=application),
+        connection_class=BoundedConnection,
         kwargs=dict(_KIND),
         min_size=1,
         max_size=size,

@@ -6,7 +6,8 @@ appended. What must not come in: any decision about jobs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +25,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from adapters.group_commit import GroupCommit
+from adapters.group_commit import GroupCommit, TooMuchWaiting
 from adapters.postgres.arrays import (
     bytea_array,
     int4_array,
@@ -34,14 +35,17 @@ from adapters.postgres.arrays import (
     uuid_array,
     uuid_bytes,
 )
-from adapters.postgres.connecting import connect
+from adapters.postgres.connecting import REPLY_SECONDS, connect
 from adapters.postgres.statements import load_statement
-from adapters.postgres.translating import is_about_data, translated
+from adapters.postgres.translating import NAME, is_about_data, translated
+from commands.outages import WRITE_LOG, Outages
 from commands.ports import Answer, Append, Appended, Conflict, Refused, RejectedData, Repeated, Unavailable
 from domain.events import RecordedEvent, decode_data, encode_data, type_name
 
 _APPEND = load_statement("append_events")
 _log = structlog.get_logger(__name__)
+
+_KEEP_UP = "keep up with what is to be written"  # what outages know that by
 
 
 class _Encoded(Struct, frozen=True):
@@ -59,7 +63,8 @@ class PostgresEventLog:
     """Implements commands.ports.EventLog. An async context manager; it keeps one connection and makes it anew when lost.
 
     `patience`: seconds to go on trying while PostgreSQL is away, then Unavailable; None: as long as this is open (a worker has
-    nothing better to do with an outcome than to keep it). `on_appended` is called after each batch that wrote something.
+    nothing better to do with an outcome than to keep it). A batch in doubt is sent once more in any case. `on_appended` is
+    called after each batch that wrote something. A call without an answer after `reply_seconds` is in doubt.
     """
 
     def __init__(
@@ -69,15 +74,19 @@ class PostgresEventLog:
         application: str,
         patience: float | None = None,
         on_appended: Callable[[], None] | None = None,
+        outages: Outages | None = None,
+        reply_seconds: float = REPLY_SECONDS,
     ) -> None:
         self._database_url = database_url
         self._application = application
+        self._reply_seconds = reply_seconds
+        self._outages = outages or Outages(report=_log)
         self._is_closing = False
         self._has_no_patience_left = stop_never if patience is None else stop_after_delay(patience)
         self._on_appended = on_appended
         self._connection: AsyncConnection[Any] | None = None
         self._cursor: AsyncCursor[Any] | None = None
-        self._group: GroupCommit[_Encoded, Answer] = GroupCommit(self._send)
+        self._group: GroupCommit[_Encoded, Answer] = GroupCommit(self._send, receiver=NAME)
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,20 +115,28 @@ class PostgresEventLog:
             encoded.append(_Encoded(command, uuid_bytes(command.job_id), command.actor.encode(), key, types, datas))
             for data, new in zip(datas, command.events, strict=True):
                 size += len(data) + 100 + (len(new.content) if new.content else 0)
-        return await self._group.submit(encoded, size=size)
+        try:
+            return await self._group.submit(encoded, size=size)
+        except TooMuchWaiting as exc:
+            self._outages.failed(exc, doing=_KEEP_UP)
+            raise
 
     async def _send(self, batch: list[_Encoded]) -> list[Answer]:
         """Send until there is an answer. Only a batch that was sent before may take an event it finds for its own."""
         in_doubt = False
+
+        def gives_up(state: RetryCallState) -> bool:
+            sent_once = in_doubt and state.attempt_number == 1
+            return self._is_closing or (not sent_once and self._has_no_patience_left(state))
+
         with translated("append to the log"):
             async for attempt in AsyncRetrying(
-                stop=self._gives_up,
+                stop=gives_up,
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
                 retry=retry_if_exception(_may_heal),
-                before_sleep=self._say_that_it_waits,
                 reraise=True,
             ):
-                with attempt:
+                with attempt, self._told():
                     cursor = await self._connected()
                     try:
                         return await self._call(cursor, batch, in_doubt=in_doubt)
@@ -128,6 +145,19 @@ class PostgresEventLog:
                         in_doubt = True
                         raise
         raise AssertionError("tenacity ends by an answer or by an error")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say how the try inside went to those who keep count of outages."""
+        try:
+            yield
+        except psycopg.Error as exc:
+            if _may_heal(exc):
+                error = str(exc).strip() or type(exc).__name__
+                self._outages.failed(Unavailable(error, dependency=NAME), doing=WRITE_LOG)
+            raise
+        self._outages.succeeded(doing=WRITE_LOG)
+        self._outages.succeeded(doing=_KEEP_UP)
 
     async def _call(self, cursor: AsyncCursor[Any], batch: list[_Encoded], *, in_doubt: bool) -> list[Answer]:
         try:
@@ -150,7 +180,9 @@ class PostgresEventLog:
     async def _connected(self) -> AsyncCursor[Any]:
         if self._cursor is None or self._connection is None or self._connection.closed:
             await self._disconnect()
-            self._connection = await connect(self._database_url, application=self._application)
+            self._connection = await connect(
+                self._database_url, application=self._application, reply_seconds=self._reply_seconds
+            )
             register_arrays(self._connection)
             self._cursor = self._connection.cursor(binary=True)
         return self._cursor
@@ -159,16 +191,6 @@ class PostgresEventLog:
         if self._connection is not None:
             await self._connection.close()
         self._connection = self._cursor = None
-
-    def _gives_up(self, state: RetryCallState) -> bool:
-        return self._is_closing or self._has_no_patience_left(state)
-
-    def _say_that_it_waits(self, state: RetryCallState) -> None:
-        if state.attempt_number in (1, 10) or state.attempt_number % 60 == 0:
-            error = str(state.outcome.exception()).strip() if state.outcome else ""
-            # The first line says what is wrong; what follows is the statement.
-            error = error.partition("\n")[0]
-            _log.warning("the log cannot be written, trying again", attempt=state.attempt_number, error=error)
 
 
 def _may_heal(exc: BaseException) -> bool:
@@ -245,7 +267,9 @@ def _answer(row: tuple[Any, ...], encoded: _Encoded, *, in_doubt: bool) -> Answe
         case "refused":
             return Refused()
         case _:
-            raise Unavailable(f"append_events answered {outcome!r}: its schema does not fit this release")
+            raise Unavailable(
+                f"append_events answered {outcome!r}: its schema does not fit this release", dependency=NAME
+            )
 
 
 def _history(

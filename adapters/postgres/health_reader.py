@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -10,11 +10,12 @@ from psycopg_pool import AsyncConnectionPool
 
 from adapters.postgres.migrate import SchemaMismatch, schema_fits
 from adapters.postgres.statements import load_statement
-from adapters.postgres.translating import translated
-from commands.health import Health
+from adapters.postgres.translating import NAME, translated
+from commands.health import Health, WorkerBeat
 from commands.ports import Unavailable
 
 _HEALTH = load_statement("health")
+_WORKER_BEATS = load_statement("worker_beats")
 # What can be said of a database whose schema is not ours (yet).
 _NOTHING = Health(
     schema_fits=False,
@@ -53,8 +54,10 @@ class PostgresHealthReader:
                 await cursor.execute(_HEALTH)
                 row = await cursor.fetchone()
         if row is None:  # the rows that migrations make are gone: nothing here can work
-            raise Unavailable("read health: the checkpoint of jobs or the dispatcher's lease has no row")
-        head, projected, projection_age, relayed, dispatcher, redis_state, reported_at, report_age, workers = row
+            raise Unavailable(
+                "read health: the checkpoint of jobs or the dispatcher's lease has no row", dependency=NAME
+            )
+        head, projected, projection_age, relayed, dispatcher, redis_state, reported_at, report_age, *workers = row
         return Health(
             schema_fits=True,
             head=head,
@@ -65,5 +68,15 @@ class PostgresHealthReader:
             redis_state=redis_state,
             redis_reported_at=reported_at,
             redis_report_age=report_age,
-            workers=workers,
+            workers=workers[0],
+            workers_direct=workers[1],
+            workers_unable=workers[2],
         )
+
+    async def workers(self) -> Mapping[str, WorkerBeat]:
+        """See HealthReader.workers."""
+        with translated("read worker_beats"):
+            async with self._pool.connection() as connection:
+                cursor = connection.cursor(binary=True)
+                await cursor.execute(_WORKER_BEATS)
+                return {name: WorkerBeat(counter, claims) for name, counter, claims in await cursor.fetchall()}

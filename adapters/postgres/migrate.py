@@ -13,17 +13,19 @@ import re
 from collections.abc import Iterable
 from importlib import resources
 
-import psycopg
 import structlog
 from msgspec import Struct
 from psycopg import AsyncConnection
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
+from adapters.postgres.connecting import connection_string
+from adapters.postgres.translating import translated
 from commands.ports import Unavailable
 from domain.errors import JobledgerError
 
 _LOCK = 7310592052  # any constant that nobody else in this database uses; not the log's
-_WAIT_SECONDS = 0.25  # between two looks at a schema that does not fit yet
-_SAY_SECONDS = 5.0  # between two log lines about it
+# Seconds between two looks at a schema that does not fit yet: at first few, and not in step with other processes.
+_PAUSES = wait_random_exponential(multiplier=0.1, max=1.0)
 
 _SERVES = re.compile(rb"^-- Serves releases from (\d{4}) on\.$", re.MULTILINE)
 
@@ -78,7 +80,7 @@ async def migrate(
 
     Each migration is one transaction and is applied once; several callers at a time take turns. A newer schema that serves
     this release is left as it is. Raises SchemaMismatch if it does not, or an applied migration has been changed since;
-    Unavailable if the database cannot be reached; psycopg.Error from the migrations themselves, as it comes.
+    Unavailable if the database cannot be reached; NoConnectionString; psycopg.Error from the migrations themselves, as it comes.
     """
     known = known_migrations() if migrations is None else migrations
     wanted = frozenset(transitions)
@@ -112,10 +114,11 @@ async def migrate(
 
 
 async def _connect(database_url: str) -> AsyncConnection:
-    try:
-        return await AsyncConnection.connect(database_url, autocommit=True, application_name="jobledger migrate")
-    except psycopg.Error as exc:
-        raise Unavailable(f"the database cannot be reached: {' '.join(str(exc).split())}") from exc
+    with translated("the database cannot be reached"):
+        # Not by `connect`: a migration takes the time that it takes, and is several statements in one.
+        return await AsyncConnection.connect(
+            connection_string(database_url, application="jobledger migrate", reads_whole_tables=True), autocommit=True
+        )
 
 
 async def schema_fits(connection: AsyncConnection, transitions: Iterable[tuple[str, str]]) -> bool:
@@ -130,25 +133,39 @@ async def schema_fits(connection: AsyncConnection, transitions: Iterable[tuple[s
 
 
 async def wait_for_schema(database_url: str, transitions: Iterable[tuple[str, str]]) -> None:
-    """Return as soon as the database answers and its schema fits; says in the log what it waits for, every few seconds.
+    """Return as soon as the database answers and its schema fits; says in the log what it waits for, once, and when it is there.
 
-    Raises SchemaMismatch for a schema that waiting cannot make fit.
+    Raises SchemaMismatch for a schema that waiting cannot make fit; NoConnectionString.
     """
     wanted = frozenset(transitions)
-    loop = asyncio.get_running_loop()
-    say_at = loop.time()
-    while True:
-        try:
-            async with await AsyncConnection.connect(database_url, autocommit=True, connect_timeout=5) as db:
-                if await schema_fits(db, wanted):
-                    return
-            problem = "its schema is not there yet: `jobledger migrate` makes it"
-        except psycopg.OperationalError as exc:
-            problem = " ".join(str(exc).split())
-        if loop.time() >= say_at:
-            log.info("waiting for the database", problem=problem)
-            say_at = loop.time() + _SAY_SECONDS
-        await asyncio.sleep(_WAIT_SECONDS)
+    began = asyncio.get_running_loop().time()
+    said: list[type[BaseException]] = []
+
+    def say(state: RetryCallState) -> None:
+        problem = state.outcome.exception() if state.outcome else None
+        if problem is not None and type(problem) not in said:
+            said.append(type(problem))
+            log.info("waiting for the database", problem=" ".join(str(problem).split()))
+
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type((Unavailable, _NoSchemaYet)), wait=_PAUSES, before_sleep=say
+    ):
+        with attempt:
+            async with await _connect(database_url) as db:
+                if not await _is_there(db, wanted):
+                    raise _NoSchemaYet("its schema is not there yet: `jobledger migrate` makes it")
+    if said:
+        waited = asyncio.get_running_loop().time() - began
+        log.info("the database is there", waited_seconds=round(waited, 3))
+
+
+class _NoSchemaYet(Exception):
+    """The database answers, and somebody has to migrate it."""
+
+
+async def _is_there(db: AsyncConnection, wanted: frozenset[tuple[str, str]]) -> bool:
+    with translated("look at the schema"):
+        return await schema_fits(db, wanted)
 
 
 def _pending(known: list[Migration], recorded: dict[int, Applied]) -> list[Migration]:

@@ -135,7 +135,7 @@ class PostgresNewTable:
             await self._do("rebuild_drop")
 
     async def _connect(self, opened: AsyncExitStack) -> Connection:
-        connection = await connect(self._database_url, application=APPLICATION, options=_OPTIONS)
+        connection = await connect(self._database_url, application=APPLICATION, options=_OPTIONS, reply_seconds=None)
         opened.push_async_callback(connection.close)
         return connection
 

@@ -11,6 +11,8 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from commands.ports import LogDamaged, RejectedData, Unavailable
 
+NAME = "PostgreSQL"  # as log lines call it
+
 # SQLSTATE classes that speak of the data of a statement: 22 data exception, 23 integrity constraint violation,
 # 54 program limit exceeded (PostgreSQL documentation, appendix A).
 _DATA_CLASSES = ("22", "23", "54")
@@ -27,13 +29,13 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except (PoolTimeout, PoolClosed, TooManyRequests) as exc:
-        raise Unavailable(f"{doing}: no connection to PostgreSQL is free or can be made") from exc
+        raise Unavailable(f"{doing}: no connection to PostgreSQL is free or can be made", dependency=NAME) from exc
     except errors.LockNotAvailable as exc:
-        raise Unavailable(f"{doing}: the log is busy") from exc
+        raise Unavailable(f"{doing}: the log is busy", dependency=NAME) from exc
     except psycopg.Error as exc:
         if is_about_data(exc):
             raise RejectedData(f"{doing}: {exc}") from exc
         if isinstance(exc, (errors.DataCorrupted, errors.IndexCorrupted)):
             raise LogDamaged(f"{doing}: {exc}") from exc
         # What remains is the server's state (connections, memory, shutdown, disk, schema): it may heal without us.
-        raise Unavailable(f"{doing}: {str(exc).strip() or type(exc).__name__}") from exc
+        raise Unavailable(f"{doing}: {str(exc).strip() or type(exc).__name__}", dependency=NAME) from exc

@@ -11,6 +11,7 @@ from adapters.postgres.connecting import connect_in_thread
 from adapters.postgres.statements import load_statement
 from adapters.postgres.translating import translated
 from commands.liveness import HeartbeatAnswer, RunningAttempt
+from commands.queue_ports import Source
 
 
 class PostgresWorkerRegistry:
@@ -24,11 +25,16 @@ class PostgresWorkerRegistry:
         """See WorkerRegistry.register."""
         self._execute("register_worker", {"worker": worker})
 
-    def beat(self, worker: str, running: Sequence[RunningAttempt]) -> HeartbeatAnswer:
+    def beat(self, worker: str, running: Sequence[RunningAttempt], *, claims_from: Source | None) -> HeartbeatAnswer:
         """See WorkerRegistry.beat."""
         cursor = self._execute(
             "heartbeat",
-            {"worker": worker, "job_ids": [r.job_id for r in running], "versions": [r.version for r in running]},
+            {
+                "worker": worker,
+                "claims_from": claims_from,
+                "job_ids": [r.job_id for r in running],
+                "versions": [r.version for r in running],
+            },
         )
         row = cursor.fetchone()
         assert row is not None  # a select without from gives one row

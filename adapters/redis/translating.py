@@ -9,6 +9,8 @@ from redis.exceptions import RedisError
 
 from commands.ports import Unavailable
 
+NAME = "Redis"  # as log lines call it; a Valkey speaks the same language
+
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
@@ -20,4 +22,4 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as exc:
-        raise Unavailable(f"{doing}: {str(exc).strip() or type(exc).__name__}") from exc
+        raise Unavailable(f"{doing}: {str(exc).strip() or type(exc).__name__}", dependency=NAME) from exc

@@ -12,7 +12,8 @@ from litestar.types import HTTPScope, LifeSpanReceive, LifeSpanScope, LifeSpanSe
 
 from commands.create_job import JobCreator
 from commands.health import HealthReader
-from commands.ports import EventLog, JobReader
+from commands.outages import READ_JOBS, Outages
+from commands.ports import EventLog, JobReader, Unavailable
 from domain.job_type import JobType
 from entrypoints.api.answers import Answer, Endpoint
 from entrypoints.api.health_endpoints import HealthEndpoints
@@ -29,6 +30,7 @@ def make_app(
     log: EventLog,
     jobs: JobReader,
     health: HealthReader,
+    outages: Outages,
     job_types: Mapping[str, JobType],
     new_job_id: Callable[[], str],
     max_attempts: int,
@@ -37,20 +39,22 @@ def make_app(
 ) -> Litestar:
     """Make the application.
 
-    `new_job_id` gives a fresh UUID, version 7, at each call. `max_attempts` is for job types that do not say it themselves.
+    `outages` is told whether jobs can be read, and by `log` whether it can be written, which /readyz asks it. `new_job_id` gives
+    a fresh UUID, version 7, at each call. `max_attempts` is for job types that do not say it themselves.
     `max_lag`: seconds by which the read side may be behind the log before /readyz turns red.
     """
     creator = JobCreator(log=log, job_types=job_types, new_job_id=new_job_id, max_attempts=max_attempts)
     job = JobEndpoints(creator=creator, jobs=jobs, job_types=job_types, max_body_bytes=max_body_bytes)
-    watch = HealthEndpoints(health=health, max_lag=max_lag)
+    find = _told(job.find, outages)
+    watch = HealthEndpoints(health=health, outages=outages, max_lag=max_lag)
     schema = SchemaEndpoints(openapi_document(sorted(job_types)))
     return _Api(
         create_job=job.create,
-        find_job=job.find,
+        find_job=find,
         route_handlers=[
             _route("/jobs", [HttpMethod.POST], job.create),
-            _route("/jobs/{job_id:str}", [HttpMethod.GET, HttpMethod.HEAD], job.find),
-            _route("/jobs/{job_id:str}/events", [HttpMethod.GET, HttpMethod.HEAD], job.history),
+            _route("/jobs/{job_id:str}", [HttpMethod.GET, HttpMethod.HEAD], find),
+            _route("/jobs/{job_id:str}/events", [HttpMethod.GET, HttpMethod.HEAD], _told(job.history, outages)),
             _route("/health", [HttpMethod.GET, HttpMethod.HEAD], watch.health),
             _route("/readyz", [HttpMethod.GET, HttpMethod.HEAD], watch.readiness),
             _route("/livez", [HttpMethod.GET, HttpMethod.HEAD], watch.liveness),
@@ -97,6 +101,21 @@ class _Api(Litestar):
         if method == "GET" and len(path) == _JOB_PATH_LENGTH and path.startswith("/jobs/") and path.count("/") == 2:
             return self._find_job
         return None
+
+
+def _told(endpoint: Endpoint, outages: Outages) -> Endpoint:
+    """An endpoint that reads jobs, and tells `outages` whether it can."""
+
+    async def told(scope: Scope, receive: Receive) -> Answer:
+        try:
+            answer = await endpoint(scope, receive)
+        except Unavailable as exc:
+            outages.failed(exc, doing=READ_JOBS)
+            raise
+        outages.succeeded(doing=READ_JOBS)
+        return answer
+
+    return told
 
 
 def _route(path: str, methods: Sequence[HttpMethod], endpoint: Endpoint) -> HTTPRouteHandler:

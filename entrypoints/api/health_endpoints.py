@@ -12,6 +12,7 @@ from litestar.types import Receive, Scope
 from msgspec import UNSET
 
 from commands.health import Health, HealthReader
+from commands.outages import READ_JOBS, WRITE_LOG, Outages
 from commands.ports import Unavailable
 from entrypoints.api.answers import Answer, json_answer
 from entrypoints.api.models import HealthView, Liveness, PartView, Readiness
@@ -26,8 +27,9 @@ _NOT_CACHED = ((b"cache-control", b"no-store"),)
 class HealthEndpoints:
     """Each method is one endpoint. `max_lag`: seconds by which the read side may be behind before /readyz turns red."""
 
-    def __init__(self, *, health: HealthReader, max_lag: float) -> None:
+    def __init__(self, *, health: HealthReader, outages: Outages, max_lag: float) -> None:
         self._health = health
+        self._outages = outages
         self._max_lag = max_lag
         self._reading: asyncio.Task[Health] | None = None
 
@@ -49,6 +51,8 @@ class HealthEndpoints:
             return _readiness_answer(["PostgreSQL cannot be reached"])
         if not health.schema_fits:
             return _readiness_answer(["the schema does not fit this release"])
+        if self._outages.includes(WRITE_LOG):  # reading has connections of its own
+            return _readiness_answer(["the log cannot be written"])
         if (health.projection_age or 0.0) > self._max_lag:
             return _readiness_answer([f"the read side is {health.projection_age:.0f} s behind the log"])
         return _readiness_answer([])
@@ -58,6 +62,15 @@ class HealthEndpoints:
         return json_answer(Liveness("ok"), headers=_NOT_CACHED)
 
     async def _read(self) -> Health:
+        try:
+            health = await self._shared_reading()
+        except Unavailable as exc:
+            self._outages.failed(exc, doing=READ_JOBS)
+            raise
+        self._outages.succeeded(doing=READ_JOBS)
+        return health
+
+    async def _shared_reading(self) -> Health:
         """One look at a time, shared by all who ask: watchers must not use up the connections of those whom they watch."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._health.read(), name="read health")
@@ -65,7 +78,7 @@ class HealthEndpoints:
         reading = self._reading
         await asyncio.wait({reading}, timeout=_READ_TIMEOUT)  # never cancelled: others may wait for it
         if not reading.done():
-            raise Unavailable(f"PostgreSQL has been silent for {_READ_TIMEOUT} seconds")
+            raise Unavailable(f"PostgreSQL has been silent for {_READ_TIMEOUT:g} seconds", dependency="PostgreSQL")
         return reading.result()
 
     def _parts(self, health: Health) -> dict[str, PartView]:
@@ -80,7 +93,7 @@ class HealthEndpoints:
                 lag=max(0, health.head - health.relayed),
             ),
             "projector": PartView("ok" if lag_seconds <= self._max_lag else "behind", lag=lag, lag_seconds=lag_seconds),
-            "workers": PartView("ok" if health.workers else "missing", count=health.workers),
+            "workers": _workers(health),
         }
 
 
@@ -93,6 +106,23 @@ def _redis(health: Health) -> PartView:
         return PartView(health.redis_state, reported_at=reported_at)
     # An error's own text, which may hold addresses: not for everyone who can reach this page.
     return PartView("failing", detail="the dispatcher's log says why", reported_at=reported_at)
+
+
+def _workers(health: Health) -> PartView:
+    able = health.workers - health.workers_unable
+    if not health.workers:
+        return PartView("missing", count=0)
+    if not able:
+        return PartView("failing", detail="none of them can claim jobs", count=health.workers)
+    said = [
+        f"{number} of {health.workers} {what}"
+        for number, what in (
+            (health.workers_direct, "claim jobs directly from PostgreSQL, as Redis cannot be reached"),
+            (health.workers_unable, "cannot claim jobs"),
+        )
+        if number
+    ]
+    return PartView("degraded" if said else "ok", detail="; ".join(said) or UNSET, count=health.workers)
 
 
 def _health_answer(parts: dict[str, PartView], *, is_working: bool) -> Answer:

@@ -84,7 +84,7 @@ class Problem(Exception):
 def problem_answer(exc: BaseException, scope: Scope) -> Answer:
     """The answer for an error. What is not the client's doing is logged, and told without particulars."""
     problem = _problem_of(exc, scope)
-    if problem.kind.status >= 500:
+    if problem.kind.status >= 500 and not isinstance(exc, Unavailable):  # those are told of once, not for each request
         _log.error(
             "request failed",
             method=scope.get("method"),

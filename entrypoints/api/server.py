@@ -14,17 +14,22 @@ from litestar.types import ASGIApp
 
 from adapters.postgres.health_reader import PostgresHealthReader
 from adapters.postgres.job_reader import PostgresJobReader
+from commands.health import HealthReader
+from commands.outages import READ_JOBS, WRITE_LOG, Outages
+from commands.ports import EventLog
 from domain.job import TRANSITIONS
 from entrypoints import wiring
 from entrypoints.api.app import make_app
 from entrypoints.api.http_protocol import BoundedHttpProtocol
 from entrypoints.process import stop_on_signals, wait_until_ready
+from entrypoints.repeating import repeat
 from entrypoints.settings import InvalidSetting, Settings
 
 _log = structlog.get_logger(__name__)
 
 _READ_CONNECTIONS = 8  # statements that run at a time; each takes well under a millisecond
 _PATIENCE = 5.0  # seconds a request waits while PostgreSQL is away, as in a restart, before it is answered 503
+_LOOK_AGAIN = 0.5  # seconds between two looks at what has failed
 _BACKLOG = 2048  # connections that wait to be accepted; the kernel may allow fewer (net.core.somaxconn)
 
 
@@ -38,21 +43,46 @@ async def run(settings: Settings) -> None:
         await wait_until_ready(settings, stop)
         if stop.is_set():
             return
+        outages = Outages(report=_log)
         async with (
-            wiring.event_log(settings, application="api", patience=_PATIENCE) as log,
+            wiring.event_log(settings, application="api", outages=outages, patience=_PATIENCE) as log,
             wiring.pool(settings, application="api", size=_READ_CONNECTIONS) as pool,
         ):
+            health = PostgresHealthReader(pool, transitions=TRANSITIONS)
             app = make_app(
                 log=log,
                 jobs=PostgresJobReader(pool),
-                health=PostgresHealthReader(pool, transitions=TRANSITIONS),
+                health=health,
+                outages=outages,
                 job_types=types,
                 new_job_id=wiring.new_job_id,
                 max_attempts=settings.max_attempts,
                 max_body_bytes=settings.max_body_bytes,
                 max_lag=settings.ready_max_lag_seconds,
             )
-            await serve(app, bound, stop=stop, grace=settings.shutdown_grace_seconds)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_look_again(log, health, outages=outages, stop=stop))
+                await serve(app, bound, stop=stop, grace=settings.shutdown_grace_seconds)
+                stop.set()
+
+
+async def _look_again(log: EventLog, health: HealthReader, *, outages: Outages, stop: asyncio.Event) -> None:
+    """While something fails, try it again and again: the end of an outage is then noticed, and the log's connection made,
+    before a request comes."""
+
+    async def look_at_log() -> float:
+        if outages.includes(WRITE_LOG):
+            await log.append([])
+        return _LOOK_AGAIN
+
+    async def look_at_jobs() -> float:
+        if outages.includes(READ_JOBS):
+            await health.read()
+        return _LOOK_AGAIN
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(repeat(look_at_log, what=WRITE_LOG, stop=stop, outages=outages))
+        group.create_task(repeat(look_at_jobs, what=READ_JOBS, stop=stop, outages=outages))
 
 
 async def serve(app: ASGIApp, bound: socket.socket, *, stop: asyncio.Event, grace: float) -> None:

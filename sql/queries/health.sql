@@ -12,7 +12,15 @@ select
     -- Taken from an infinite time, the age would be an error before PostgreSQL 17.
     case when isfinite(l.reported_at)
         then extract(epoch from clock_timestamp() - l.reported_at)::float8 end as redis_report_age,
-    (select count(*) from workers) as workers
+    w.workers,
+    w.workers_direct,
+    w.workers_unable
 from checkpoints c
 cross join dispatcher_lease l
+cross join (
+    select count(*) as workers,
+           count(*) filter (where claims_from = 'jobs') as workers_direct,
+           count(*) filter (where claims_from is null) as workers_unable
+    from workers
+) w
 where c.name = 'jobs';

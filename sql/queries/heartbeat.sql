@@ -1,7 +1,7 @@
--- One heartbeat: raises the worker's counter (no row: it was given up), and tells it what concerns the attempts that it runs:
+-- One heartbeat: raises the worker's counter (no row: it was given up), keeps where it claims jobs, and tells it what concerns the attempts that it runs:
 -- which have a further event, and which jobs have been shown as run by it for over 10 seconds though it does not run them.
 with beat as (
-    update workers set counter = counter + 1 where id = %(worker)s returning id
+    update workers set counter = counter + 1, claims_from = %(claims_from)s where id = %(worker)s returning id
 ),
 running as (
     select * from unnest(%(job_ids)s::uuid[], %(versions)s::int[]) as r (job_id, version)

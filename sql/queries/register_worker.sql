@@ -1,2 +1,2 @@
--- A worker begins: its row lets it start attempts.
-insert into workers (id) values (%(worker)s) on conflict (id) do nothing
+-- A worker begins: its row lets it start attempts. It has not claimed any yet.
+insert into workers (id, claims_from) values (%(worker)s, null) on conflict (id) do nothing

@@ -131,20 +131,20 @@ async def test_what_becomes_due_soon_is_announced(world: World) -> None:
 async def test_each_beat_raises_the_counter(world: World) -> None:
     world.registry.register("w1")
     world.registry.register("w1")
-    assert world.registry.beat("w1", []).alive
-    assert world.registry.beat("w1", []).alive
+    assert world.registry.beat("w1", [], claims_from="streams").alive
+    assert world.registry.beat("w1", [], claims_from="streams").alive
     assert await world.table.counters() == {"w1": 2}
 
 
 async def test_a_worker_is_removed_only_if_its_counter_has_stood_still(world: World) -> None:
     world.registry.register("w1")
-    world.registry.beat("w1", [])
+    world.registry.beat("w1", [], claims_from="streams")
 
     assert not await world.table.remove("w1", counter=0)
     assert await world.table.remove("w1", counter=1)
     assert not await world.table.remove("w1", counter=1)
 
-    assert not world.registry.beat("w1", []).alive
+    assert not world.registry.beat("w1", [], claims_from="streams").alive
     assert await world.table.counters() == {}
 
 
@@ -170,7 +170,9 @@ async def test_a_beat_tells_what_was_cancelled_and_what_was_closed(world: World)
     await append(world, cancelled, 2, CancelRequested(), actor="somebody")
     await append(world, closed, 2, Completed(attempt=1, worker="w1"), actor="somebody")
 
-    answer = world.registry.beat("w1", [RunningAttempt(job_id, 2) for job_id in (quiet, cancelled, closed)])
+    answer = world.registry.beat(
+        "w1", [RunningAttempt(job_id, 2) for job_id in (quiet, cancelled, closed)], claims_from="streams"
+    )
 
     assert (list(answer.cancelled), list(answer.closed), list(answer.strays)) == ([cancelled], [closed], [])
 
@@ -178,10 +180,10 @@ async def test_a_beat_tells_what_was_cancelled_and_what_was_closed(world: World)
 async def test_a_beat_names_strays_only_after_a_while(world: World) -> None:
     known, unknown = await started(world), await started(world)
 
-    assert list(world.registry.beat("w1", [RunningAttempt(known, 2)]).strays) == []
+    assert list(world.registry.beat("w1", [RunningAttempt(known, 2)], claims_from="streams").strays) == []
     world.let_pass(timedelta(seconds=11))
 
-    assert list(world.registry.beat("w1", [RunningAttempt(known, 2)]).strays) == [unknown]
+    assert list(world.registry.beat("w1", [RunningAttempt(known, 2)], claims_from="streams").strays) == [unknown]
 
 
 async def test_the_lease_is_held_by_one_until_it_is_given_up_or_runs_out(postgres_url: str) -> None:

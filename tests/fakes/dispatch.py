@@ -8,6 +8,7 @@ from datetime import timedelta
 from commands.dispatch_ports import DueJobs
 from commands.liveness import HeartbeatAnswer, RunningAttempt
 from commands.ports import Unavailable
+from commands.queue_ports import Source
 from domain.events import CancelRequested
 from domain.job import Job, fold
 from tests.fakes.event_log import FakeEventLog
@@ -23,6 +24,7 @@ class FakeDatabase:
         self.log = log
         self.elapsed = timedelta()
         self.rows: dict[str, int] = {}
+        self.claims_from: dict[str, Source | None] = {}
 
     async def due(self, *, limit: int) -> DueJobs:
         """See WaitingJobs.due."""
@@ -57,9 +59,10 @@ class FakeDatabase:
         self.rows.setdefault(worker, 0)
         self.log.workers.add(worker)
 
-    def beat(self, worker: str, running: Sequence[RunningAttempt]) -> HeartbeatAnswer:
+    def beat(self, worker: str, running: Sequence[RunningAttempt], *, claims_from: Source | None) -> HeartbeatAnswer:
         """See WorkerRegistry.beat."""
         self._require_presence()
+        self.claims_from[worker] = claims_from
         alive = worker in self.rows
         if alive:
             self.rows[worker] += 1
@@ -97,4 +100,4 @@ class FakeDatabase:
 
     def _require_presence(self) -> None:
         if self.log.away:
-            raise Unavailable("the database is away")
+            raise Unavailable("the database is away", dependency="PostgreSQL")

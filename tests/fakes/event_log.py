@@ -130,4 +130,4 @@ class FakeEventLog:
 
     def _require_presence(self) -> None:
         if self.away:
-            raise Unavailable("the log is away")
+            raise Unavailable("the log is away", dependency="PostgreSQL")

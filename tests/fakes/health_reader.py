@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from commands.health import Health
+from commands.health import Health, WorkerBeat
 from commands.ports import Unavailable
 
 ALL_WELL = Health(
@@ -26,11 +27,18 @@ class FakeHealthReader:
 
     def __init__(self) -> None:
         self.state: Health | None = ALL_WELL
+        self.beats: dict[str, WorkerBeat] = {}
         self.readings = 0
 
     async def read(self) -> Health:
         """See HealthReader.read."""
         self.readings += 1
         if self.state is None:
-            raise Unavailable("the database is away")
+            raise Unavailable("the database is away", dependency="PostgreSQL")
         return self.state
+
+    async def workers(self) -> Mapping[str, WorkerBeat]:
+        """See HealthReader.workers."""
+        if self.state is None:
+            raise Unavailable("the database is away", dependency="PostgreSQL")
+        return dict(self.beats)

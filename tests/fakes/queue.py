@@ -67,7 +67,7 @@ class FakeQueueServer:
 
     def check(self) -> None:
         if self.is_away:
-            raise Unavailable("the fake is away")
+            raise Unavailable("the fake is away", dependency="Redis")
 
     def _wake(self) -> None:
         self.changed.set()

@@ -11,10 +11,13 @@ import pytest
 from msgspec.structs import replace
 
 from commands.health import Health
+from commands.outages import WRITE_LOG, Outages
+from commands.ports import Unavailable
 from entrypoints.api import health_endpoints
 from tests.api_under_test import client_of, make_api
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.health_reader import ALL_WELL, FakeHealthReader
+from tests.fakes.report import FakeReport
 
 
 @pytest.fixture
@@ -60,6 +63,25 @@ async def test_all_is_well(client: httpx.AsyncClient) -> None:
         ({"redis_report_age": None, "redis_reported_at": None}, "redis", {"status": "unknown"}),
         ({"dispatcher": None}, "dispatcher", {"status": "missing", "lag": 0}),
         ({"workers": 0}, "workers", {"status": "missing", "count": 0}),
+        (
+            {"workers": 3, "workers_direct": 2},
+            "workers",
+            {
+                "status": "degraded",
+                "detail": "2 of 3 claim jobs directly from PostgreSQL, as Redis cannot be reached",
+                "count": 3,
+            },
+        ),
+        (
+            {"workers": 3, "workers_unable": 1},
+            "workers",
+            {"status": "degraded", "detail": "1 of 3 cannot claim jobs", "count": 3},
+        ),
+        (
+            {"workers": 3, "workers_unable": 3},
+            "workers",
+            {"status": "failing", "detail": "none of them can claim jobs", "count": 3},
+        ),
         ({"head": 50, "projection_age": 31.0}, "projector", {"status": "behind", "lag": 43, "lagSeconds": 31.0}),
     ],
 )
@@ -124,6 +146,35 @@ async def test_without_a_usable_database_the_api_is_unavailable(
         "degraded": ["postgres"],
         "parts": {"postgres": {"status": postgres}},
     }
+
+
+async def test_a_log_that_cannot_be_written_makes_the_api_unready_though_jobs_can_be_read() -> None:
+    outages = Outages(report=FakeReport())
+    async with client_of(make_api(FakeEventLog(), FakeHealthReader(), outages)) as client:
+        outages.failed(Unavailable("too many connections", dependency="PostgreSQL"), doing=WRITE_LOG)
+        unready = await client.get("/readyz")
+        outages.succeeded(doing=WRITE_LOG)
+        ready = await client.get("/readyz")
+
+    assert unready.json() == {"status": "not ready", "reasons": ["the log cannot be written"]}
+    assert (unready.status_code, ready.status_code) == (503, 200)
+
+
+async def test_an_outage_is_told_once_however_many_ask(reader: FakeHealthReader) -> None:
+    report = FakeReport()
+    log = FakeEventLog()
+    async with client_of(make_api(log, reader, Outages(report=report))) as client:
+        reader.state, log.away = None, True
+        for _ in range(20):
+            assert (await client.get("/jobs/0190f5fe-7c00-7a00-8000-000000000000")).status_code == 503
+            assert (await client.get("/readyz")).status_code == 503
+        reader.state, log.away = ALL_WELL, False
+        assert (await client.get("/readyz")).status_code == 200
+
+    assert [(event, fields["dependency"]) for event, fields in report.lines] == [
+        ("dependency away", "PostgreSQL"),
+        ("dependency back", "PostgreSQL"),
+    ]
 
 
 async def test_a_silent_database_is_told_in_time_and_asked_once(

@@ -18,10 +18,12 @@ from adapters.postgres.connecting import make_pool
 from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.health_reader import PostgresHealthReader
 from adapters.postgres.job_reader import PostgresJobReader
+from commands.outages import Outages
 from domain.job import TRANSITIONS
 from entrypoints.api.app import make_app
 from tests.api_under_test import JOB_TYPES, client_of
 from tests.conftest import free_port
+from tests.fakes.report import FakeReport
 from tests.until import until
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -31,13 +33,17 @@ JSON = {"content-type": "application/json"}
 @asynccontextmanager
 async def api_over(url: str, *, patience: float = 20.0) -> AsyncIterator[httpx.AsyncClient]:
     """An API process's worth of adapters on that database, and a client that holds answers against the documentation."""
+    outages = Outages(report=FakeReport())
     async with AsyncExitStack() as opened:
-        log = await opened.enter_async_context(PostgresEventLog(url, application="api test", patience=patience))
+        log = await opened.enter_async_context(
+            PostgresEventLog(url, application="api test", patience=patience, outages=outages)
+        )
         pool = await opened.enter_async_context(make_pool(url, size=4, application="api test"))
         app = make_app(
             log=log,
             jobs=PostgresJobReader(pool),
             health=PostgresHealthReader(pool, transitions=TRANSITIONS),
+            outages=outages,
             job_types=JOB_TYPES,
             new_job_id=lambda: str(uuid_utils.uuid7()),
             max_attempts=3,
@@ -112,7 +118,7 @@ async def test_health_tells_what_the_database_knows_of_each_part(postgres_url: s
         fresh = (await client.get("/health")).json()
         await client.post("/jobs", content=job_with(b"1"), headers=JSON)
         with psycopg.connect(postgres_url, autocommit=True) as db:
-            db.execute("insert into workers (id) values ('w1'), ('w2')")
+            db.execute("insert into workers (id, claims_from) values ('w1', 'streams'), ('w2', 'streams')")
             db.execute(
                 "update dispatcher_lease set holder = 'd1', expires_at = clock_timestamp() + interval '1 hour',"
                 " redis_state = 'Error 111', reported_at = clock_timestamp()"

@@ -43,7 +43,7 @@ async def test_from_the_first_job_on_no_statement_of_the_service_reads_a_whole_t
                 await projection.fold_page()
                 await dispatch.orphans(limit=10)
                 await dispatch.due(limit=10)
-                registry.beat("w1", [RunningAttempt(job_id, 2)])
+                registry.beat("w1", [RunningAttempt(job_id, 2)], claims_from="streams")
                 await PostgresJobReader(pool).find(job_id)
                 await feed.log_page(begin=0, limit=10)
                 await feed.queued_page(after=0, limit=10)

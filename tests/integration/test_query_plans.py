@@ -24,6 +24,7 @@ from adapters.postgres.health_reader import PostgresHealthReader
 from adapters.postgres.job_reader import PostgresJobReader
 from adapters.postgres.jobs_projection import PostgresJobsProjection
 from adapters.postgres.queue_feed import PostgresQueueFeed
+from adapters.postgres.queued_jobs import PostgresQueuedJobs
 from adapters.postgres.worker_registry import PostgresWorkerRegistry
 from commands.liveness import RunningAttempt
 from commands.ports import Append, Appended, IdempotencyKey, QueueEntry
@@ -107,6 +108,7 @@ class Adapters(Struct):
     dispatch: PostgresDispatch
     health: PostgresHealthReader
     registry: PostgresWorkerRegistry
+    queued_jobs: PostgresQueuedJobs
 
 
 @pytest.fixture
@@ -121,6 +123,7 @@ async def adapters(postgres_url: str, db: Database) -> AsyncIterator[Adapters]:
             dispatch=PostgresDispatch(pool, holder="plans"),
             health=PostgresHealthReader(pool, transitions=TRANSITIONS),
             registry=PostgresWorkerRegistry(postgres_url),
+            queued_jobs=PostgresQueuedJobs(pool, worker="w1", job_types=["T"]),
         )
         opened.push_async_callback(adapters.projection.aclose)
         opened.push_async_callback(adapters.feed.aclose)
@@ -167,8 +170,9 @@ async def test_no_hot_statement_walks_through_a_large_table(
         await adapters.feed.queued_page(after=head(db) - 1000, limit=100, min_age_seconds=60.0)
         entries = [QueueEntry("high_priority", "1-0", job_id, 3, "T", 1) for job_id in old]
         assert len(await adapters.feed.still_queued(entries)) == len(old)
-        adapters.registry.beat("w1", [RunningAttempt(c.job_id, 2) for c in commands])
+        adapters.registry.beat("w1", [RunningAttempt(c.job_id, 2) for c in commands], claims_from="streams")
         await adapters.health.read()
+        assert (await adapters.queued_jobs.head(limit=100, wanted=50)).high
 
     marks = {
         "append_events(": 3 * TURNS,
@@ -187,6 +191,7 @@ async def test_no_hot_statement_walks_through_a_large_table(
         "Which of these events are still": TURNS,
         "One heartbeat": TURNS,
         "How are all parts": TURNS,
+        "The jobs to start next": TURNS,
     }
     plans: list[Plan] = []
 
@@ -215,6 +220,7 @@ async def test_no_hot_statement_walks_through_a_large_table(
         "jobs_pkey",
         "jobs_due",
         "jobs_queued",
+        "jobs_queued_high",
         "jobs_running",
         "idempotency_keys_pkey",
         "idempotency_keys_created_at_idx",

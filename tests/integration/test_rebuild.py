@@ -152,7 +152,7 @@ async def test_the_old_table_is_kept_once_or_not_at_all(url: str, db: Database) 
     assert db.execute("select to_regclass('jobs_old')").fetchall() == [(None,)]
     assert db.execute(
         "select count(*) from pg_class where relname like 'jobs%%' and relkind in ('r', 'i')"
-    ).fetchall() == [(5,)]
+    ).fetchall() == [(6,)]
 
 
 async def test_an_empty_log_is_an_empty_table(postgres_url: str) -> None:

@@ -420,6 +420,24 @@ class Service:
         assert len(begun) == len(set(begun)), "an attempt was run twice"
         assert set(begun) <= started
 
+    def verify(self, *options: str) -> tuple[int, str]:
+        """What `jobledger verify` says: its exit code and its last line, or all lines if something does not hold."""
+        done = self.run("verify", *options)
+        lines = done.stdout.splitlines()
+        return done.returncode, lines[-1] if done.returncode == 0 else done.stdout
+
+    def run(self, *argv: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of jobledger to its end, with the service's settings over which those given go."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "jobledger", *argv],
+            env=os.environ | {name: str(value) for name, value in self._settings.items()} | settings,
+            cwd=self.home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
     def entries(self) -> list[tuple[str, dict[str, str]]]:
         """The entries of both streams: ids and fields."""
         found: list[tuple[str, dict[str, str]]] = []

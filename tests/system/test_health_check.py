@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import psycopg
 import pytest
 
 from entrypoints.process import host_of, unique_name
@@ -25,7 +24,7 @@ def test_processes_that_work_are_healthy(service: Service) -> None:
 
 
 def test_a_worker_is_not_healthy_before_it_is_registered_nor_while_it_stands_still(service: Service) -> None:
-    service.ask("insert into workers (id) values ('another-host-7-abcdef') returning id")
+    service.ask("insert into workers (id, claims_from) values ('another-host-7-abcdef', 'streams') returning id")
     assert "no worker is registered" in _complaint(service, "worker")
     service.start("worker")
     assert _check(service, "worker") == _HEALTHY
@@ -33,6 +32,24 @@ def test_a_worker_is_not_healthy_before_it_is_registered_nor_while_it_stands_sti
     assert "has not moved" in _complaint(service, "worker")
     service["worker"].resume()
     assert _check(service, "worker") == _HEALTHY
+
+
+def test_a_worker_that_claims_without_redis_is_healthy_and_says_so_and_one_that_cannot_claim_is_not(
+    service: Service, postgres_url: str
+) -> None:
+    service.start("worker", REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    service["worker"].until_said("dependency away")
+    service.until(lambda: service.ask("select claims_from from workers") == [("jobs",)])
+    code, said = _check(service, "worker")
+    assert (code, said.partition(":")[0]) == (0, "degraded")
+
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute("alter table jobs rename column attempts to gone")
+    service.until(lambda: service.ask("select claims_from from workers") == [(None,)])
+    assert "can claim jobs neither by Redis nor directly from PostgreSQL" in _complaint(service, "worker")
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute("alter table jobs rename column gone to attempts")
+    service.until(lambda: service.ask("select claims_from from workers") == [("jobs",)])
 
 
 def test_the_host_of_a_process_is_read_from_its_name_whatever_hyphens_are_in_it() -> None:
@@ -97,15 +114,7 @@ class _Unavailable(BaseHTTPRequestHandler):
 
 def _check(service: Service, name: str, **settings: str) -> tuple[int, str]:
     """The exit code, and what was written."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "jobledger", "health", name],
-        env=os.environ | {name: str(value) for name, value in service._settings.items()} | settings,
-        cwd=service.home,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    done = service.run("health", name, **settings)
     return done.returncode, done.stdout
 
 

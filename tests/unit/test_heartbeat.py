@@ -10,8 +10,10 @@ import pytest
 from commands import heartbeat as module
 from commands.heartbeat import Heartbeat
 from commands.liveness import HeartbeatAnswer
+from commands.outages import Outages
 from tests.fakes.dispatch import FakeDatabase
 from tests.fakes.event_log import FakeEventLog
+from tests.fakes.report import FakeReport
 from tests.until import until_now
 
 
@@ -29,11 +31,14 @@ class Beating:
         self.heard: list[HeartbeatAnswer] = []
         self.names: list[str] = []
         self.ended = threading.Event()
+        self.reports = FakeReport()
         self.heartbeat = Heartbeat(
             registry=self.database,
             name="w1",
             new_name=lambda: "w2",
             running=list,
+            claims_from=lambda: "jobs",
+            outages=Outages(report=self.reports),
             hear=self.heard.append,
             renewed=self.names.append,
             silent_for=silent_for,

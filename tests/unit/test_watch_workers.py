@@ -37,7 +37,7 @@ class Watch:
         for _ in range(round(seconds / every)):
             self.now += every
             if beating:
-                self.database.beat("w1", [])
+                self.database.beat("w1", [], claims_from="streams")
             removed += (await self.watcher.step())[0]
         return removed
 
@@ -81,7 +81,7 @@ async def test_looks_that_are_too_far_apart_prove_nothing() -> None:
 async def test_a_sign_of_life_in_the_last_moment_saves_the_worker() -> None:
     watch = Watch()
     await watch.for_seconds(15)
-    watch.database.beat("w1", [])
+    watch.database.beat("w1", [], claims_from="streams")
     assert await watch.for_seconds(10) == []
 
 

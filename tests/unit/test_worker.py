@@ -12,6 +12,7 @@ from typing import Any
 import jobledger
 from adapters.job_types.runner import JobTypeRunner
 from commands.liveness import HeartbeatAnswer
+from commands.outages import Outages
 from commands.ports import Answer, Append, Appended, QueueEntry
 from commands.queue_ports import STREAMS, Mark
 from commands.worker import Worker
@@ -21,20 +22,8 @@ from domain.job_type import JobType
 from domain.retry import RetryPolicy
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.queue import FakeClaimQueue, FakeQueueServer, FakeRelayQueue
+from tests.fakes.report import FakeReport
 from tests.until import until
-
-
-class Reports:
-    """What the worker told, as a log would hold it."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-
-    def info(self, event: str, **fields: object) -> None:
-        self.events.append(event)
-
-    def warning(self, event: str, **fields: object) -> None:
-        self.events.append(event)
 
 
 class World:
@@ -45,7 +34,7 @@ class World:
         self.log.workers.add("w1")
         self.server = FakeQueueServer()
         self.relay = FakeRelayQueue(self.server)
-        self.reports = Reports()
+        self.reports = FakeReport()
         self.threads = ThreadPoolExecutor(slots)
         self.types: Mapping[str, JobType] = {job_type.name: job_type for job_type in types}
         runner = JobTypeRunner(
@@ -62,6 +51,8 @@ class World:
             default_timeout=timeout,
             policy=RetryPolicy(),
             report=self.reports,
+            outages=Outages(report=self.reports),
+            pause_after=lambda failures: 0.02,
         )
 
     async def post(self, job_type: str, *, priority: str = "default", payload: bytes = b"null") -> str:
@@ -359,12 +350,12 @@ async def test_while_the_queue_is_away_the_worker_says_so_once_and_goes_on_after
     await world.post("NOOP")
     world.server.is_away = True
     async with world.at_work():
-        await until(lambda: not world.worker.can_claim)
+        await until(lambda: "dependency away" in world.reports.events)
+        assert not world.worker.can_claim
         world.server.is_away = False
         await until(lambda: world.worker.can_claim)
         await until(lambda: world.left_in_queue() == 0)
-    assert world.reports.events.count("cannot claim jobs, trying again") == 1
-    assert world.reports.events.count("claiming jobs again") == 1
+    assert world.reports.events == ["dependency away", "dependency back"]
 
 
 async def test_what_a_worker_read_and_did_not_claim_is_swept_up_by_another() -> None:
