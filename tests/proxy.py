@@ -78,6 +78,10 @@ class Proxy:
         self._held = opened_with
         self._flows.clear()
 
+    def redirect(self, server_port: int) -> None:
+        """From now on, new connections lead to another server."""
+        self._server_port = server_port
+
     def refuse(self) -> None:
         """Reset each new connection at once, until `heal`."""
         self._refuses = True

@@ -206,6 +206,11 @@ class Cluster(Service):
         [(head,)] = self.ask("select coalesce(max(position), 0) from events")
         return int(head)
 
+    def unfinished(self) -> list[RecordedEvent]:
+        """The events of jobs that are not over."""
+        left = self.ask("select id::text from jobs where status in ('pending', 'processing') limit 20")
+        return self.log(*(job_id for (job_id,) in left)) if left else []
+
     def checkpoint(self) -> int:
         """How far `jobs` has read the log."""
         return self.standing()[0][1]

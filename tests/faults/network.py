@@ -43,6 +43,11 @@ class Link:
     def heal(self) -> None:
         self._do(self._proxy.heal)
 
+    def redirect(self, server_port: int) -> None:
+        """Lead to another server, and cut the connections to this one."""
+        self._do(lambda: self._proxy.redirect(server_port))
+        self._do(self._proxy.reset)
+
     def delay(self, seconds: float) -> None:
         self._do(lambda: setattr(self._proxy, "delay", seconds))
 

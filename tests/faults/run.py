@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from tests.faults.client_log import Got, Posted, read_lines
 from tests.faults.cluster import Cluster
 from tests.faults.draining import until_drained
 from tests.faults.job_mix import USUAL_MIX
@@ -108,11 +109,18 @@ def until_idle(cluster: Cluster) -> None:
 
 def _drain(thread: LoopThread, cluster: Cluster) -> None:
     draining = until_drained(cluster.postgres.url, cluster.valkey.url, within=DRAIN_SECONDS)
-    thread.run(draining, within=DRAIN_SECONDS + 30)
+    try:
+        thread.run(draining, within=DRAIN_SECONDS + 30)
+    except AssertionError as exc:
+        exc.add_note("\n".join(str(one) for one in cluster.unfinished()))
+        raise
 
 
 def judged(cluster: Cluster, *, ignored: Sequence[str] = ()) -> Verdict:
-    """The verdict on all that the cluster did so far, which must be drained; it must be that nothing was lost or broken."""
+    """The verdict on all that the cluster did so far, which must be drained; it must be that nothing was lost or broken.
+
+    Nor may any request have failed but by a 503.
+    """
     with LoopThread("judge") as thread:
         verdict = thread.run(
             judge(
@@ -124,6 +132,9 @@ def judged(cluster: Cluster, *, ignored: Sequence[str] = ()) -> Verdict:
             ),
             within=120,
         )
+    lines = read_lines(cluster.directory.all_requests())
+    wrong = {line.status for line in lines if isinstance(line, Posted | Got) and line.status >= 500}
+    assert wrong <= {503}, wrong
     print(f"RUN {verdict.figures.line()}")
     assert verdict.passed, verdict.text()
     return verdict

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from urllib.parse import urlsplit
 
 import psycopg
@@ -64,6 +65,14 @@ class OwnPostgres(EmbeddedServer):
                 [like],
             ).fetchall()
         return len(rows)
+
+    def terminate_some(self, dice: Random) -> None:
+        """End one or two sessions of the service, drawn by `dice`."""
+        with self.connect() as db:
+            rows = db.execute("select pid from pg_stat_activity where application_name like 'jobledger%' order by pid")
+            pids = [pid for (pid,) in rows.fetchall()]
+            for pid in dice.sample(pids, min(len(pids), dice.randint(1, 2))):
+                db.execute("select pg_terminate_backend(%s)", [pid])
 
     def copy_data(self, to: Path) -> None:
         """Copy its data while it does not run; `restore_data` brings this moment back."""
