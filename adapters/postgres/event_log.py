@@ -175,6 +175,12 @@ class PostgresEventLog:
         answers = [_answer(row, encoded, in_doubt=in_doubt) for row, encoded in zip(rows, batch, strict=True)]
         if self._on_appended is not None and any(type(answer) is Appended for answer in answers):
             self._on_appended()
+        # append_events hears one command a job; the others are heard after it, one by one: a claim of what is long over must
+        # not cost its job the closing, or the claim, that stands behind it.
+        if unheard := _unheard(batch, answers):
+            heard = await self._call(cursor, [batch[place] for place in unheard], in_doubt=in_doubt)
+            for place, answer in zip(unheard, heard, strict=True):
+                answers[place] = answer
         return answers
 
     async def _connected(self) -> AsyncCursor[Any]:
@@ -191,6 +197,19 @@ class PostgresEventLog:
         if self._connection is not None:
             await self._connection.close()
         self._connection = self._cursor = None
+
+
+def _unheard(batch: list[_Encoded], answers: list[Answer]) -> list[int]:
+    """The places of conflicts that stand behind another command on the same job."""
+    if not any(type(answer) is Conflict for answer in answers):
+        return []
+    seen: set[bytes] = set()
+    unheard = []
+    for place, (encoded, answer) in enumerate(zip(batch, answers, strict=True)):
+        if type(answer) is Conflict and encoded.job_id in seen:
+            unheard.append(place)
+        seen.add(encoded.job_id)
+    return unheard
 
 
 def _may_heal(exc: BaseException) -> bool:

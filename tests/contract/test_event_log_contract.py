@@ -129,13 +129,33 @@ async def test_events_of_one_command_stand_or_fall_together(logs: Logs) -> None:
     assert [event.version for event in await logs.reader.history(job_id)] == [1, 2, 3, 4]
 
 
-async def test_of_two_commands_on_one_job_in_a_batch_only_the_first_is_heard(logs: Logs) -> None:
+async def test_of_two_commands_for_one_version_in_a_batch_the_first_has_it(logs: Logs) -> None:
     job_id = new_id()
 
     answers = await logs.log.append([creation(job_id), creation(job_id)])
 
     assert [type(answer) for answer in answers] == [Appended, Conflict]
     assert len(await logs.reader.history(job_id)) == 1
+
+
+async def test_a_command_behind_others_on_its_job_in_a_batch_is_heard_all_the_same(logs: Logs) -> None:
+    """A queue that was made again gives old entries beside the live one, and a closing may meet a claim of what is over."""
+    job_id, other = new_id(), new_id()
+    await logs.log.append([creation(job_id)])
+
+    answers = await logs.log.append(
+        [
+            creation(job_id),
+            command(job_id, 2, Completed(1, "w1"), actor="w1"),
+            creation(other),
+            command(job_id, 1, Started(1, "w1"), actor="w1"),
+            command(job_id, 2, Completed(1, "w1"), actor="w1"),
+        ]
+    )
+
+    assert [type(answer) for answer in answers] == [Conflict, Conflict, Appended, Appended, Appended]
+    assert answers[3].history[0].job_id == job_id  # type: ignore[union-attr]
+    assert [type(one.event) for one in await logs.reader.history(job_id)] == [Created, Started, Completed]
 
 
 async def test_started_by_an_unknown_worker_is_refused(logs: Logs) -> None:

@@ -31,14 +31,20 @@ class FakeEventLog:
         """See EventLog.append."""
         self._require_presence()
         self.now += timedelta(milliseconds=1)
-        # As in SQL, all are judged against the log as it was, and against the commands before them in the batch.
-        seen_jobs: set[str] = set()
+        # As in SQL, all are judged against the log as it was, and against the commands before them in the batch; what stands
+        # behind another command on its job is heard after it.
+        jobs = [command.job_id for command in commands]
+        late = [number for number, job_id in enumerate(jobs) if job_id in jobs[:number]]
+        if late:
+            first = [number for number in range(len(commands)) if number not in late]
+            answered = dict(zip(first, await self.append([commands[number] for number in first]), strict=True))
+            answered |= dict(zip(late, await self.append([commands[number] for number in late]), strict=True))
+            return [answered[number] for number in range(len(commands))]
         seen_keys: dict[tuple[str, str], Repeated] = {}
         answers: list[Answer] = []
         accepted: list[tuple[int, Append]] = []
         for number, command in enumerate(commands):
-            answer = self._judge(command, is_late=command.job_id in seen_jobs, seen_keys=seen_keys)
-            seen_jobs.add(command.job_id)
+            answer = self._judge(command, seen_keys=seen_keys)
             if command.key is not None:
                 seen_keys.setdefault((command.actor, command.key.key), Repeated(command.job_id, command.key.digest))
             if answer is None:
@@ -81,7 +87,7 @@ class FakeEventLog:
             raise BeforeCreation(job_id, moment, position=first.position, created_at=first.recorded_at)
         return PastJob(job, then[0].content if with_payload else None)
 
-    def _judge(self, command: Append, *, is_late: bool, seen_keys: dict[tuple[str, str], Repeated]) -> Answer | None:
+    def _judge(self, command: Append, *, seen_keys: dict[tuple[str, str], Repeated]) -> Answer | None:
         """Why the command is not appended; None: it is."""
         for new in command.events:
             text = encode_data(new.event) + (new.content or b"")
@@ -99,7 +105,7 @@ class FakeEventLog:
         types = [type_name(new.event) for new in command.events]
         state = type_name(stream[-1].event) if stream else ""
         steps = zip([state, *types], types, strict=False)
-        if is_late or command.expected != len(stream) or not all(step in TRANSITIONS for step in steps):
+        if command.expected != len(stream) or not all(step in TRANSITIONS for step in steps):
             found = stream[command.expected] if command.expected < len(stream) else None
             return Conflict(type_name(found.event) if found else None, len(stream), state or None)
         if "Started" in types and command.actor not in self.workers:
