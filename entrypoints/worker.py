@@ -88,6 +88,7 @@ async def run(settings: Settings) -> None:
                 name="sweep leftovers",
             )
             running = await _run_until(stop, worker, heartbeat)
+            stop.set()  # also where an error of its own ended it: nothing may wait for a signal now
             await sweeping
             _log.info("worker stopping", running=len(worker.running))
             all_ended = await worker.finish(grace=settings.shutdown_grace_seconds)

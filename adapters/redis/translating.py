@@ -10,6 +10,8 @@ from redis.exceptions import RedisError
 from commands.ports import Unavailable
 
 NAME = "Redis"  # as log lines call it; a Valkey speaks the same language
+# How uvloop says that a connection was reset since it was last looked at; redis-py passes it on as it is, and connects anew.
+_CLOSED = "the handler is closed"
 
 
 @contextmanager
@@ -21,5 +23,7 @@ def translated(doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as exc:
+    except (RedisError, OSError, TimeoutError, RuntimeError) as exc:
+        if isinstance(exc, RuntimeError) and not str(exc).endswith(_CLOSED):
+            raise
         raise Unavailable(f"{doing}: {str(exc).strip() or type(exc).__name__}", dependency=NAME) from exc

@@ -225,6 +225,14 @@ class Cluster(Service):
             )
         ]
 
+    def queued(self) -> list[str]:
+        """The jobs of the entries in both streams; "" for a foreign one."""
+        return [fields.get("job", "") for _, fields in self.entries()]
+
+    def until_queued(self, *job_ids: str) -> None:
+        """See Service.until_queued. There may be foreign entries."""
+        self.until(lambda: set(job_ids) <= set(self.queued()), saw=self.entries)
+
     def queue_length(self) -> int:
         """Entries in both streams."""
         return sum(int(str(self.redis.xlen(stream))) for stream in ("high_priority", "default"))
@@ -243,8 +251,9 @@ class Cluster(Service):
         return "\n".join(line for line in super().told().splitlines() if "the code of the job type raised" not in line)
 
     def lines_of(self, names: Sequence[str]) -> int:
-        """How many log lines these processes have written so far."""
-        return sum(len(self[name].lines) + len(self[name].stray) for name in names)
+        """How many log lines these processes have written so far, beside what the code of jobs says."""
+        lines = [line for name in names for line in self[name].lines if line.get("logger") != "jobledger.job"]
+        return len(lines) + sum(len(self[name].stray) for name in names)
 
     def process_of(self, worker: str) -> Process:
         """The process that began under that worker's name."""
