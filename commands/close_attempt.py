@@ -28,9 +28,20 @@ def decide_closing(
     match outcome:
         case Succeeded():
             return verbs.complete(job, result=outcome.result)
-        case Errored() | Stopped() if stopped_for == "timeout":
+        case Stopped() if stopped_for == "timeout":
             text = msgspec.json.encode(f"timed out after {timeout:g} s")
             return verbs.fail(job, outcome="timeout", error=text, policy=policy)
+        case Errored() if stopped_for == "timeout":
+            # The code was told to stop, and had something to say about it that matters.
+            text = msgspec.json.encode(f"timed out after {timeout:g} s; {msgspec.json.decode(outcome.error, type=str)}")
+            return verbs.fail(
+                job,
+                outcome="timeout",
+                error=text,
+                policy=policy,
+                permanent=outcome.permanent,
+                retry_after=outcome.retry_after,
+            )
         case Stopped() if stopped_for == "released":
             return verbs.release(job)
         case Stopped():

@@ -17,9 +17,12 @@ class PermanentError(Exception):
 
 
 class RetryLater(Exception):
-    """Raised by a handler: the attempt did not succeed; try again after `seconds`, instead of the usual wait."""
+    """Raised by a handler: the attempt did not succeed; try again after `seconds` (None: after the usual wait).
 
-    def __init__(self, message: str, *, seconds: float) -> None:
+    Such an attempt counts and its error is kept even where it was told to stop, as when its worker shuts down.
+    """
+
+    def __init__(self, message: str, *, seconds: float | None = None) -> None:
         super().__init__(message)
         self.seconds = seconds
 

@@ -52,9 +52,12 @@ def email_send(config: MailConfig) -> jobledger.JobType:
             raise jobledger.PermanentError(str(exc)) from exc
         except MailInDoubt as exc:
             context.log.warning("mail in doubt")
-            if config.resend_in_doubt:
-                raise  # the next attempt sends the same bytes under the same Message-ID
-            raise jobledger.PermanentError(str(exc)) from exc
+            if not config.resend_in_doubt:
+                raise jobledger.PermanentError(str(exc)) from exc
+            # The next attempt sends the same bytes under the same Message-ID.
+            if context.should_stop:
+                raise jobledger.RetryLater(str(exc)) from exc  # not merely released: the log must hold the doubt
+            raise
         return Sent(message_id=mail.message_id, accepted=list(mail.recipients), response=response)
 
     return run

@@ -88,7 +88,10 @@ def of_error(exc: BaseException, context: Context) -> Outcome:
 def _seconds(exc: RetryLater) -> float | None:
     """The wait that was asked for, at most MAX_RETRY_AFTER. None (the usual wait) for what is no such number."""
     try:
-        seconds = float(min(exc.seconds, MAX_RETRY_AFTER))
+        asked = exc.seconds
+        if asked is None:
+            return None
+        seconds = float(min(asked, MAX_RETRY_AFTER))
     except BaseException:  # noqa: BLE001 - any object may stand there
         return None
     return None if math.isnan(seconds) or seconds < 0 else seconds

@@ -93,7 +93,10 @@ class Conversation:
             raise MailDeferred(text) from refused[0]
 
     async def hand_over(self, mail: Mail) -> str:
-        """Say DATA, write the message, then the dot; give the server's 2xx answer. Raises all three."""
+        """Say DATA, write the message, then the dot; give the server's 2xx answer. Raises all three.
+
+        Cancelled while it waits for that answer, it raises MailInDoubt.
+        """
         with _named("DATA"):
             start = await self._client.execute_command(b"DATA")
             if start.code != 354:
@@ -122,10 +125,9 @@ class Conversation:
                 async with asyncio.timeout(self._timeout):
                     final = await answer
             except (SMTPException, OSError) as exc:  # lost, timed out, or no SMTP reply
-                raise MailInDoubt(
-                    f"in doubt: the whole mail was written, but its answer did not come ({_reason(exc)}); "
-                    "it may have been delivered"
-                ) from exc
+                raise _unanswered(_reason(exc)) from exc
+            except asyncio.CancelledError as exc:  # what was cancelled here would else not be known to be in doubt
+                raise _unanswered("told to stop") from exc
         finally:
             answer.cancel()
             sending.cancel()
@@ -155,6 +157,12 @@ class Conversation:
             writer.write(stuffed[start : start + _CHUNK])
             async with asyncio.timeout(self._timeout):
                 await writer.drain()
+
+
+def _unanswered(why: str) -> MailInDoubt:
+    return MailInDoubt(
+        f"in doubt: the whole mail was written, but its answer did not come ({why}); it may have been delivered"
+    )
 
 
 def _judge_final(final: SMTPResponse) -> str:

@@ -22,7 +22,8 @@ class MailSender:
     async def send(self, mail: Mail) -> str:
         """Hand over `mail` for all of its recipients or for none, and give the server's answer.
 
-        Raises MailDeferred, MailRefused or MailInDoubt. However it ends, by cancellation too, the connection is closed.
+        Raises MailDeferred, MailRefused or MailInDoubt (also when cancelled while the final answer is awaited). However it ends,
+        the connection is closed.
         """
         conversation = Conversation(self._client(), timeout=self._config.timeout)
         try:

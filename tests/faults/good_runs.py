@@ -276,7 +276,7 @@ class _Model:
                     self.run.temporaries[f".jobledger-{life.job.id}-{number}-0123456789abcdef.tmp"] = b"id,na"
                 life.going_on.discard(number)
                 if fate.startswith("process"):
-                    self._fail(life, "error", _DIED, actor=worker)
+                    self._fail(life, "lost", _DIED, actor=worker)
                 else:
                     yield self._dice.pick(_GIVEN_UP_AFTER)
                     self._fail(life, "lost", b'"its worker died"', actor="dispatcher")

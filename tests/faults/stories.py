@@ -15,7 +15,6 @@ from msgspec import Struct
 from domain.job import STATUS_AFTER
 
 _IN_DOUBT = "in doubt:"  # in the error of a mail that may have been sent: docs/mail.md
-_DIED = "the attempt's process "  # how the error of an attempt begins that had a process of its own, which died
 _ROWS_AT_ONCE = 5_000
 ENDS = ("completed", "failed", "cancelled")
 
@@ -32,7 +31,6 @@ class Attempt(Struct):
     outcome: str = ""  # of Attempted and Failed
     actor: str = ""  # who closed it
     in_doubt: bool = False  # its error says that a mail may have been sent
-    died: bool = False  # its error says that its own process ended before it gave a result
 
     @property
     def was_given_up(self) -> bool:
@@ -41,8 +39,7 @@ class Attempt(Struct):
     @property
     def may_have_left_effects(self) -> bool:
         """It has not succeeded, but nobody may say that nothing was done."""
-        stopped = self.outcome in ("lost", "timeout") or self.closed_by in ("", "Cancelled")
-        return stopped or self.in_doubt or self.died
+        return self.outcome in ("lost", "timeout") or self.closed_by in ("", "Cancelled") or self.in_doubt
 
     @property
     def may_have_left_a_temporary_file(self) -> bool:
@@ -132,4 +129,3 @@ def _tell(story: Story, position: int, kind: str, actor: str, data: _Data, conte
             story.result = content if story.type in ("CSV_EXPORT", "EMAIL_SEND") else None
         elif content is not None:
             attempt.in_doubt = _IN_DOUBT in content[:100]
-            attempt.died = content.startswith(f'"{_DIED}')

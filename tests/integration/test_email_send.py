@@ -181,6 +181,22 @@ async def test_in_doubt_the_next_attempt_sends_the_same_bytes_with_the_same_mess
     assert mail["Date"] == "Tue, 27 Jan 2026 10:30:00 +0000"
 
 
+@pytest.mark.parametrize(("resend", "kind"), [(True, jobledger.RetryLater), (False, jobledger.PermanentError)])
+async def test_an_attempt_that_is_told_to_stop_before_the_answer_to_the_dot_says_that_it_is_in_doubt(
+    resend: bool, kind: type[Exception]
+) -> None:
+    context = HandlerContext()
+    async with scripted_smtp(dot=STALL) as smtp:
+        job = email_send(config(smtp.port, resend_in_doubt=resend))
+        running = asyncio.create_task(job.run(EMAIL, as_context(context)))
+        await asyncio.wait_for(smtp.reached["dot"].wait(), 30)
+        context.should_stop = True
+        running.cancel()
+        with pytest.raises(kind, match=r"^in doubt: .* \(told to stop\)"):
+            await running
+        smtp.go_on.set()
+
+
 async def test_without_resending_a_doubt_is_permanent_and_says_so() -> None:
     async with scripted_smtp(dot=CUT) as smtp:
         with pytest.raises(jobledger.PermanentError, match=r"^in doubt: "):
@@ -193,7 +209,7 @@ async def test_cancelling_an_attempt_closes_its_connection(phase: str) -> None:
         running = asyncio.create_task(attempt(smtp.port, LARGE if phase == "body" else EMAIL))
         await asyncio.wait_for(smtp.reached[phase].wait(), 30)
         running.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(MailInDoubt if phase == "dot" else asyncio.CancelledError):
             await running
         smtp.go_on.set()
         await asyncio.wait_for(smtp.left.wait(), 30)
