@@ -34,6 +34,15 @@ class Trouble(Enum):
 Action = str | Trouble
 
 
+class Copy(Struct, frozen=True):
+    """A whole mail, whose final dot was read. `answer` is what the script has then; `refused`: nobody may take it for taken."""
+
+    recipients: list[str]
+    content: bytes  # as it was composed, without the dots that SMTP adds
+    answer: Action
+    refused: bool
+
+
 class ScriptedSmtp(Struct, kw_only=True):
     """`script` maps a phase to its answer for each connection in turn; the last one stays, and others answer as usual."""
 
@@ -42,6 +51,7 @@ class ScriptedSmtp(Struct, kw_only=True):
     connections: int = 0
     commands: list[str] = field(default_factory=list)
     copies: list[bytes] = field(default_factory=list)  # what came between DATA and the dot, whole ones only
+    mails: list[Copy] = field(default_factory=list)  # the same, with what is known of them
     reached: dict[str, asyncio.Event] = field(default_factory=lambda: {phase: asyncio.Event() for phase in PHASES})
     go_on: asyncio.Event = field(default_factory=asyncio.Event)  # lets a server that stalls read what there is
     left: asyncio.Event = field(default_factory=asyncio.Event)  # the client has closed a stalled connection
@@ -51,24 +61,32 @@ class ScriptedSmtp(Struct, kw_only=True):
         self.connections += 1
         try:
             await self._talk(reader, writer, number)
-        except (ConnectionError, _HungUp):
+        except (ConnectionError, asyncio.IncompleteReadError, _HungUp):
             pass
         finally:
             writer.close()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         await self._act("connect", number, reader, writer)
+        recipients: list[str] = []
         while line := await reader.readline():
             self.commands.append(line.decode().strip())
             verb = line.split()[0].decode().upper()
+            if verb == "RCPT":
+                recipients.append(line.decode("utf-8", "surrogateescape").partition("<")[2].partition(">")[0])
             await self._act(verb, number, reader, writer)
             if verb == "QUIT":
                 return
             if verb == "DATA" and self._action("DATA", number) == _USUAL["DATA"]:
+                begun = b""
                 if "body" in self.script and self._action("body", number) != "":
-                    await reader.read(100)
+                    begun = await reader.read(100)
                     await self._act("body", number, reader, writer)
-                self.copies.append(await reader.readuntil(b"\r\n.\r\n"))
+                self.copies.append(begun + await reader.readuntil(b"\r\n.\r\n"))
+                answers = [self._action("dot", number), *([self._action("body", number)] if begun else [])]
+                refused = any(isinstance(said, str) and said[:1] in ("4", "5") for said in answers)
+                content = self.copies[-1][: -len(b".\r\n")].replace(b"\r\n..", b"\r\n.")
+                self.mails.append(Copy(recipients, content, answers[0], refused))
                 await self._act("dot", number, reader, writer)
 
     def _action(self, phase: str, number: int) -> Action:

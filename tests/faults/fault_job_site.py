@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.packages import install_job_types
 
-TYPES = ("", "_FLAKY", "_SLOW", "_THREAD", "_PROCESS", "_LATER", "_POISON")
+TYPES = ("", "_FLAKY", "_SLOW", "_THREAD", "_PROCESS", "_LATER", "_GATED", "_BRIEF", "_POISON")
 
 
 def install_fault_jobs(site: Path) -> Path:

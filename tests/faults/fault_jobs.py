@@ -15,6 +15,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -110,6 +111,25 @@ async def tallied_later(payload: dict[str, Any], context: jobledger.Context) -> 
     with executed(context):
         if context.attempt == 1:
             raise jobledger.RetryLater("not yet", seconds=payload["seconds"])
+        return "done"
+
+
+@jobledger.job_type("TALLIED_GATED")
+async def tallied_gated(payload: dict[str, Any], context: jobledger.Context) -> str:
+    """Waits for the file `gate`, then ends; or fails, if it `fails`."""
+    with executed(context):
+        while not Path(payload["gate"]).exists():  # noqa: ASYNC110, ASYNC240 - another process opens it
+            await asyncio.sleep(0.02)
+        if payload.get("fails"):
+            raise ValueError("as it was told to")
+        return "done"
+
+
+@jobledger.job_type("TALLIED_BRIEF", timeout=1.0)
+async def tallied_brief(payload: Any, context: jobledger.Context) -> str:
+    """Has a second, and takes longer."""
+    with executed(context):
+        await asyncio.sleep(3600)
         return "done"
 
 
