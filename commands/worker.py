@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import msgspec
 
-from commands.attempt import AttemptContext, AttemptRunner, Outcome, Stopped
+from commands.attempt import AttemptContext, AttemptRunner, Errored, Outcome, Stopped
 from commands.claim_jobs import ClaimedAttempt, claim_jobs
 from commands.close_attempt import close_attempt
 from commands.close_lost import close_stray
@@ -230,6 +230,11 @@ class Worker:
                 )
             else:
                 outcome = _NEVER_BEGAN
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, an attempt that is not closed would be stuck for ever
+            outcome = _broken_off(exc)
+            self._report.warning("an attempt broke off", job_id=claimed.job.id, error=type(exc).__name__)
         finally:
             running.code_ended()
             self.running.free_slot()
@@ -285,6 +290,16 @@ class Worker:
         for waiting in (self._reading, self._pausing):
             if waiting is not None:
                 waiting.cancel()
+
+
+def _broken_off(exc: BaseException) -> Errored:
+    """The runner itself could not go on, as when there is no further thread; or it was closed under its own feet.
+
+    That is what GeneratorExit does where a task that the code waited for ends with it: the event loop throws it into the
+    outermost coroutine, here, and everything within is closed.
+    """
+    said = type(exc).__name__ if isinstance(exc, GeneratorExit) else f"{type(exc).__name__}: {exc}"
+    return Errored(msgspec.json.encode(f"the attempt broke off: {said}"))
 
 
 def _is_cancelled() -> bool:

@@ -149,12 +149,12 @@ def _begin(process: str) -> Settings:
 
 
 def _run_process(name: str, module: str) -> None:
-    import uvloop
+    from entrypoints.process import run_to_its_end
 
     settings = _begin(name)
     try:
         run: Callable[[Settings], Coroutine[Any, Any, None]] = importlib.import_module(module).run
-        uvloop.run(run(settings))
+        run_to_its_end(run(settings))
     except (JobledgerError, OSError):
         raise
     except Exception:  # noqa: BLE001 - the last frame of the process

@@ -1,4 +1,4 @@
-"""What the long-running processes have in common: a stop by signal, and a schema to wait for."""
+"""What the long-running processes have in common: an event loop, a stop by signal, and a schema to wait for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,34 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import structlog
+import uvloop
+
 from adapters.postgres.migrate import wait_for_schema
 from domain.job import TRANSITIONS
 from entrypoints.settings import InvalidSetting, Settings
+
+_log = structlog.get_logger(__name__)
+
+
+def run_to_its_end(main: Coroutine[Any, Any, None]) -> None:
+    """Run `main` in an event loop of its own. Raises what `main` raises, and nothing that another task does.
+
+    An event loop ends when any of its tasks raises SystemExit or KeyboardInterrupt. In a worker such a task may be a job type's
+    own, and whoever awaits it hears of it there: the loop must go on, or one sys.exit() costs all neighbours their attempts.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(main)
+        while True:
+            try:
+                loop.run_until_complete(task)
+                return
+            except (SystemExit, KeyboardInterrupt) as exc:
+                # Without a handler of our own it may be a person's Ctrl-C.
+                if task.done() or signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                    raise
+                _log.warning("a task tried to end this process, which goes on", error=type(exc).__name__)
 
 
 @contextmanager

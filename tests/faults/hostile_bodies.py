@@ -15,7 +15,7 @@ HOSTILE_PAYLOADS: tuple[bytes, ...] = (
     b'{"a":' * 62 + b"1" + b"}" * 62,
     b'{"a":1,"a":2,"a":{"a":3,"a":4}}',
     b'{"":"","\\u0000":"\\u0000","\\ud83d\\ude00":"\xf0\x9f\x98\x80"}',
-    b' [ 1 ,\t2.50 ,\n"\\u00e9 \xc3\xa9" ] ',
+    b'[ 1 ,\t2.50 ,\n"\\u00e9 \xc3\xa9" ]',
     b'"\xe2\x80\xa8\xe2\x80\xa9\xef\xbb\xbf"',
     b'{"$ref":"#","__proto__":{"x":1},"constructor":null}',
     b'"\'; drop table events; --"',

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 import jobledger
 from adapters.job_types.runner import JobTypeRunner
 from commands.liveness import HeartbeatAnswer
@@ -116,6 +118,41 @@ async def test_a_job_is_claimed_run_closed_and_taken_out_of_the_queue() -> None:
     assert world.types_of(job_id) == ["Created", "Started", "Completed"]
     assert world.log.events[-1].content == b'{"a":[1,2]}'
     assert world.log.events[-1].actor == "w1"
+
+
+async def test_an_attempt_that_breaks_off_is_closed_like_any_error_and_gives_its_slot_back() -> None:
+    @jobledger.job_type("CLOSES_ITSELF")
+    async def closes_itself(payload: Any, context: jobledger.Context) -> None:
+        async def gone() -> None:
+            raise GeneratorExit  # comes out of the outermost coroutine that waits for the task, past everything within
+
+        await asyncio.create_task(gone())
+
+    world = World(closes_itself, noop, slots=1)
+    job_id = await world.post("CLOSES_ITSELF")
+    other = await world.post("NOOP")
+    async with world.at_work():
+        await world.until_state(job_id, "Attempted")
+        await world.until_state(other, "Completed")
+        await until(lambda: len(world.worker.running) == 0)
+    [error] = [event.content for event in world.log.events if type_name(event.event) == "Attempted"]
+    assert error == b'"the attempt broke off: GeneratorExit"'
+
+
+async def test_a_runner_that_gets_no_thread_is_an_error_of_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    @jobledger.job_type("THREADED")
+    def threaded(payload: Any, context: jobledger.Context) -> None: ...
+
+    world = World(threaded)
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(world.threads, "submit", refuse)
+    job_id = await world.post("THREADED")
+    async with world.at_work():
+        await world.until_state(job_id, "Attempted")
+    assert world.log.events[-1].content == b'"the attempt broke off: RuntimeError: can\'t start new thread"'
 
 
 async def test_no_more_run_at_once_than_there_are_slots() -> None:
