@@ -15,7 +15,7 @@ import structlog
 from redis.asyncio import Redis
 
 from adapters.postgres.queue_feed import PostgresQueueFeed
-from adapters.postgres.wake_ups import AppendListener
+from adapters.postgres.wake_ups import QUEUED, AppendListener
 from adapters.redis.connecting import check_server, connect
 from adapters.redis.relay_queue import RedisConsumers
 from commands.heartbeat import BEAT_EVERY
@@ -71,7 +71,9 @@ async def run(settings: Settings) -> None:
                     wiring.event_log(settings, application="dispatcher", outages=outages, patience=_PATIENCE)
                 ),
                 wake_ups=await opened.enter_async_context(
-                    AppendListener(settings.database_url, application="jobledger dispatcher", outages=outages)
+                    AppendListener(
+                        settings.database_url, channel=QUEUED, application="jobledger dispatcher", outages=outages
+                    )
                 ),
                 outages=outages,
             )

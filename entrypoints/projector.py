@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from adapters.postgres.wake_ups import AppendListener
+from adapters.postgres.wake_ups import APPENDED, AppendListener
 from commands.outages import Outages
 from entrypoints import wiring
 from entrypoints.process import stop_on_signals, wait_until_ready
@@ -25,7 +25,7 @@ async def run(settings: Settings) -> None:
         projection = wiring.jobs_projection(settings)
         try:
             async with AppendListener(
-                settings.database_url, application="jobledger projector", outages=outages
+                settings.database_url, channel=APPENDED, application="jobledger projector", outages=outages
             ) as wake_ups:
                 _log.info("projector ready")
                 runner = Runner(projection=projection)

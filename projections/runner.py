@@ -19,6 +19,7 @@ class FoldedPage(Struct, frozen=True):
     before: int
     after: int
     rows: int
+    is_full: bool = False  # as many rows as a page may have: more may wait
     unknown_type: str | None = None
     unknown_position: int | None = None
 
@@ -42,16 +43,13 @@ class Runner:
 
         Raises Unavailable; LogDamaged for a gap and UnknownEventType for an event of a newer release: a person must look.
         """
-        if await self._fold():
+        page = await self._projection.fold_page()
+        if page is not None and went_on(page):
             self._pause = POLL_FIRST
-            return 0.0
+            return 0.0 if page.is_full else POLL_FIRST
         pause = self._pause
         self._pause = min(pause * 2, POLL_MOST)
         return pause
-
-    async def _fold(self) -> bool:
-        page = await self._projection.fold_page()
-        return page is not None and went_on(page)
 
 
 def went_on(page: FoldedPage) -> bool:

@@ -6,11 +6,11 @@ appended. What must not come in: any decision about jobs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import psycopg
 import structlog
@@ -45,7 +45,14 @@ from domain.events import RecordedEvent, decode_data, encode_data, type_name
 _APPEND = load_statement("append_events")
 _log = structlog.get_logger(__name__)
 
+_QUEUEING = frozenset({"Created", "Queued"})
 _KEEP_UP = "keep up with what is to be written"  # what outages know that by
+
+
+class OnAppended(Protocol):
+    """Is told of a batch that wrote something, and whether one of its events may queue a job."""
+
+    def __call__(self, *, queues: bool) -> None: ...
 
 
 class _Encoded(Struct, frozen=True):
@@ -73,7 +80,7 @@ class PostgresEventLog:
         *,
         application: str,
         patience: float | None = None,
-        on_appended: Callable[[], None] | None = None,
+        on_appended: OnAppended | None = None,
         outages: Outages | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
@@ -174,7 +181,7 @@ class PostgresEventLog:
             return first + await self._call(cursor, batch[middle:], in_doubt=in_doubt)
         answers = [_answer(row, encoded, in_doubt=in_doubt) for row, encoded in zip(rows, batch, strict=True)]
         if self._on_appended is not None and any(type(answer) is Appended for answer in answers):
-            self._on_appended()
+            self._on_appended(queues=any(not _QUEUEING.isdisjoint(encoded.types) for encoded in batch))
         # append_events hears one command a job; the others are heard after it, one by one: a claim of what is long over must
         # not cost its job the closing, or the claim, that stands behind it.
         if unheard := _unheard(batch, answers):

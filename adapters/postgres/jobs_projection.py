@@ -35,7 +35,7 @@ async def fold_page(cursor: AsyncCursor[Any], *, table: Table, page: int) -> Fol
         await cursor.execute(_EVENT_TYPE_AT, {"position": unknown_position})
         found = await cursor.fetchone()
         unknown_type = found[0] if found else None
-    return FoldedPage(before, after, rows, unknown_type, unknown_position)
+    return FoldedPage(before, after, rows, rows >= page, unknown_type, unknown_position)
 
 
 class PostgresJobsProjection:

@@ -1,7 +1,9 @@
 """NOTIFY and LISTEN: who has appended tells those who read. Only a hint: every reader polls as well.
 
 A NOTIFY takes a lock of the whole cluster at its commit, so it is never part of an append: it follows in a transaction of its
-own, at most one in flight and one a millisecond, whatever the number of appends.
+own, at most one in flight, the first at once and the next ones at a distance, whatever the number of appends. Who keeps the queue
+hears only of events that may queue a job, and soon; who keeps a table hears of all, at a greater distance, as pages are cheaper
+than events.
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, LiteralString, Self
 
 import psycopg
 import structlog
+from msgspec import Struct
 from psycopg import AsyncConnection
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
@@ -24,13 +27,24 @@ from commands.ports import Unavailable
 
 _log = structlog.get_logger(__name__)
 
-_NOTIFY = load_statement("notify_appended")
-_LISTEN = load_statement("listen_appended")
-_SPACING = 0.001  # seconds between two NOTIFYs of one process
 # LISTEN connections are asked for a sign of life this often (seconds), and answer or are made anew.
 _LISTEN_ROUND = 5.0
 _TELL = "tell that something was appended"  # what outages know these two by
 _HEAR = "hear that something was appended"
+
+
+class Channel(Struct, frozen=True):
+    """What one can be woken by. `spacing`: seconds between two NOTIFYs of one process."""
+
+    notify: LiteralString
+    listen: LiteralString
+    spacing: float
+
+
+APPENDED = Channel(load_statement("notify_appended"), load_statement("listen_appended"), spacing=0.01)  # anything
+QUEUED = Channel(
+    load_statement("notify_queued"), load_statement("listen_queued"), spacing=0.002
+)  # what may queue a job
 
 
 class AppendNotifier:
@@ -40,43 +54,52 @@ class AppendNotifier:
         self._database_url = database_url
         self._application = application
         self._outages = outages or Outages(report=_log)
-        self._wanted = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._appended = asyncio.Event()
+        self._queued = asyncio.Event()
+        self._sending = asyncio.Lock()  # both channels share a connection
+        self._connection: AsyncConnection[Any] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="append notifier")
+        self._tasks = [
+            asyncio.create_task(self._tell(QUEUED, self._queued), name="queued notifier"),
+            asyncio.create_task(self._tell(APPENDED, self._appended), name="append notifier"),
+        ]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await _cancel(self._task)
+        for task in self._tasks:
+            await _cancel(task)
+        if self._connection is not None:
+            await self._connection.close()
 
-    def notify(self) -> None:
-        """Have readers woken soon."""
-        self._wanted.set()
+    def notify(self, *, queues: bool) -> None:
+        """Have readers woken soon; `queues`: whether what was appended may queue a job."""
+        self._appended.set()
+        if queues:
+            self._queued.set()
 
-    async def _run(self) -> None:
-        connection: AsyncConnection[Any] | None = None
-        try:
-            while True:
-                await self._wanted.wait()
-                self._wanted.clear()
-                # Readers poll: a wake-up that comes late costs a quarter of a second.
-                async for attempt in _retrying(self._outages, doing=_TELL):
-                    with attempt:
-                        if connection is None or connection.closed:
-                            connection = await connect(self._database_url, application=f"{self._application} notify")
-                        await connection.execute(_NOTIFY)
-                self._outages.succeeded(doing=_TELL)
-                await asyncio.sleep(_SPACING)
-        finally:
-            if connection is not None:
-                await connection.close()
+    async def _tell(self, channel: Channel, wanted: asyncio.Event) -> None:
+        while True:
+            await wanted.wait()
+            wanted.clear()
+            # Readers poll: a wake-up that comes late costs a quarter of a second.
+            async for attempt in _retrying(self._outages, doing=_TELL):
+                with attempt:
+                    async with self._sending:
+                        if self._connection is None or self._connection.closed:
+                            self._connection = await connect(
+                                self._database_url, application=f"{self._application} notify"
+                            )
+                        await self._connection.execute(channel.notify)
+            self._outages.succeeded(doing=_TELL)
+            await asyncio.sleep(channel.spacing)
 
 
 class AppendListener:
-    """Hears the NOTIFYs of all processes, by LISTEN on a direct connection. An async context manager.
+    """Hears the NOTIFYs of all processes on one channel, by LISTEN on a direct connection. An async context manager.
 
     It also wakes the reader whenever it begins to listen, at first and after an outage.
     """
@@ -85,10 +108,12 @@ class AppendListener:
         self,
         database_url: str,
         *,
+        channel: Channel,
         application: str,
         outages: Outages | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
+        self._channel = channel
         self._database_url = database_url
         self._application = application
         self._outages = outages or Outages(report=_log)
@@ -133,7 +158,7 @@ class AppendListener:
             self._database_url, application=f"{self._application} listen", reply_seconds=self._reply_seconds
         )
         try:
-            await connection.execute(_LISTEN)
+            await connection.execute(self._channel.listen)
         except BaseException:
             await connection.close()
             raise

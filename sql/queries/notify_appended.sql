@@ -1,2 +1,2 @@
--- Tells every listener that something was appended.
+-- Tells whoever keeps a table that something was appended.
 notify jobledger_appended

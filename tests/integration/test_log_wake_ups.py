@@ -10,9 +10,10 @@ import pytest
 import uuid_utils
 
 from adapters.postgres.event_log import PostgresEventLog
-from adapters.postgres.wake_ups import AppendListener, AppendNotifier
+from adapters.postgres.wake_ups import APPENDED, QUEUED, AppendListener, AppendNotifier
 from commands.ports import Append, Appended, Conflict
 from domain import job as verbs
+from domain.events import Cancelled, NewEvent
 from tests.proxy import Proxy, proxy_to
 from tests.real_log import Database, connected
 from tests.until import until
@@ -33,7 +34,7 @@ async def proxy(postgres_url: str) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def listener(postgres_url: str, proxy: Proxy) -> AsyncIterator[AppendListener]:
     """Listens behind the proxy."""
-    async with AppendListener(proxy.url(postgres_url), application="reader") as listener:
+    async with AppendListener(proxy.url(postgres_url), channel=APPENDED, application="reader") as listener:
         assert await is_woken(listener)  # it listens now
         yield listener
 
@@ -97,28 +98,46 @@ async def test_a_thousand_appends_at_once_send_few_notifications_and_the_last_is
 ) -> None:
     async with AppendNotifier(postgres_url, application="writer") as notifier:
         for _ in range(1_000):
-            notifier.notify()
+            notifier.notify(queues=False)
         assert await is_woken(listener)
         assert not await is_woken(listener, within=0.1)
-        notifier.notify()
+        notifier.notify(queues=False)
         assert await is_woken(listener)
 
 
 async def test_a_notifier_that_is_cut_off_goes_on(postgres_url: str, db: Database, listener: AppendListener) -> None:
     async with AppendNotifier(postgres_url, application="writer") as notifier:
-        notifier.notify()
+        notifier.notify(queues=False)
         assert await is_woken(listener)
         db.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and application_name = 'writer notify'"
         )
-        notifier.notify()  # may fail on the dead connection; the next makes a new one
+        notifier.notify(queues=False)  # may fail on the dead connection; the next makes a new one
 
         async def woken_again() -> bool:
-            notifier.notify()
+            notifier.notify(queues=False)
             return await is_woken(listener, within=0.3)
 
         await until(woken_again)
+
+
+async def test_who_keeps_the_queue_hears_only_of_what_may_queue_a_job(postgres_url: str) -> None:
+    async with (
+        AppendListener(postgres_url, channel=QUEUED, application="relay") as relay,
+        AppendListener(postgres_url, channel=APPENDED, application="projector") as projector,
+        AppendNotifier(postgres_url, application="writer") as notifier,
+        PostgresEventLog(postgres_url, application="writer", on_appended=notifier.notify) as log,
+    ):
+        assert await is_woken(relay)
+        assert await is_woken(projector)
+        command = creation()
+        await log.append([command])
+        assert await is_woken(relay)
+        assert await is_woken(projector)
+        await log.append([Append(command.job_id, 1, [NewEvent(Cancelled())], "client")])
+        assert await is_woken(projector)
+        assert not await is_woken(relay, within=0.1)
 
 
 async def test_a_stop_wakes_the_reader_too(listener: AppendListener) -> None:

@@ -1,0 +1,2 @@
+-- Asks to be told when something was appended that may queue a job.
+listen jobledger_queued
