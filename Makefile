@@ -2,7 +2,7 @@
 # GNU make 3.81 or newer. `make` alone explains itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lock clean FORCE
+.PHONY: help run test faults bench lock clean FORCE
 SHELL := /bin/sh
 
 # The Python to make .venv with; empty: the newest of those that are found. As in: make run PYTHON=/opt/python/bin/python3
@@ -12,6 +12,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check -qq
 help:
 	@echo "make run     start everything in the foreground; Ctrl-C stops it (makes .venv at first)"
 	@echo "make test    every check that a change must pass"
+	@echo "make faults  break the whole service at random for a while, and judge what came of it; docs/reliability.md says how"
 	@echo "make bench   measure it beside other job systems; docs/performance.md says how (installs them at first)"
 	@echo "make lock    resolve the lock files (requirements*.lock) anew (needs uv)"
 	@echo "make clean   remove .venv and what tools left behind; never data (.jobledger, output)"
@@ -38,6 +39,10 @@ test: .venv/.installed-dev
 ONLY ?=
 RUNS ?=
 LARGE ?=
+
+# As in: make faults SEED=7 MINUTES=20; the same seed makes the same plan of faults.
+faults: .venv/.installed-dev
+	@exec .venv/bin/python -P -m tests.faults.random_mix $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: .venv/.installed-dev
 	@exec .venv/bin/python -P -m benchmarks $(if $(LARGE),--large) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY))

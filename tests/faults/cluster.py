@@ -71,8 +71,6 @@ class Cluster(Service):
         self._numbers = itertools.count(1)
         self._asked: set[str] = set()
         self._by_hand = ClientLog(directory.requests("by hand"))
-        self._by_hand.__enter__()
-        self._by_hand.write(LoadBegan(0, time.monotonic(), time.time()))
         super().__init__(
             home,
             postgres_url=postgres.url,
@@ -162,6 +160,9 @@ class Cluster(Service):
     ) -> str:
         """Ask for a job under that key, as often as it is called; it must be accepted, and its id is given."""
         told = msgspec.json.encode(payload)
+        if not self._asked:
+            self._by_hand.__enter__()
+            self._by_hand.write(LoadBegan(0, time.monotonic(), time.time()))
         if key not in self._asked:
             self._asked.add(key)
             self._by_hand.write(Asked(key, _BY_HAND, job_type, priority, hashlib.sha256(told).hexdigest()))

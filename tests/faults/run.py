@@ -27,6 +27,7 @@ class Burden:
         self._thread = thread
         self._load = load
         self._running = thread.begin(load.run())
+        self.verdict: Verdict | None = None  # once all is over
 
     @property
     def accepted(self) -> int:
@@ -98,7 +99,7 @@ def under_load(
             burden.look_again()
         finally:
             thread.run(load.__aexit__(None, None, None))
-    judged(cluster, ignored=ignored)
+    burden.verdict = judged(cluster, ignored=ignored)
 
 
 def until_idle(cluster: Cluster) -> None:
