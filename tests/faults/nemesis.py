@@ -150,8 +150,14 @@ class Nemesis:
         if "redis" in self._away:
             self._cluster.valkey.start()
         self._away.clear()
-        self._down.clear()
+        self._start_again(*self._down)
         self._supervise()
+
+    def _start_again(self, *names: str) -> None:
+        for name in names:
+            if name in self._down and not self._cluster[name].is_running:
+                self._cluster.begin(name)
+        self._down -= set(names)
 
     def _supervise(self) -> None:
         for name in EVERYTHING:
@@ -175,8 +181,7 @@ class Nemesis:
                 case "process", "pause briefly" | "pause for long":
                     self._resume(step.target)
                 case "process", _:
-                    self._down -= set(_named(step.target))
-                    self._supervise()
+                    self._start_again(*_named(step.target))
                 case "postgres", "away" if "postgres" in self._away:
                     self._cluster.postgres.start()
                     self._away.discard("postgres")
@@ -236,13 +241,17 @@ class Nemesis:
                 for name in names:
                     cluster[name].signal(signal.SIGTERM)
                 for name in names:
-                    if cluster[name].ended(within=60) != 0:
+                    # By the signal itself: it came before the process had taken it into its own hands.
+                    if cluster[name].ended(within=60) not in {0, -signal.SIGTERM}:
                         self.unexpected.append(f"{name} ended with {cluster[name].popen.returncode} at SIGTERM")
             case "kill" | "kill both" | "kill at a place":
                 self._down.update(names)
                 cluster.kill(*names)
                 if step.fault == "kill at a place":
-                    cluster.begin(step.target, KILL_AT=step.of)  # and supervised from then on
+                    self._down.discard(
+                        step.target
+                    )  # supervised: it is killed once more, and started again as it should be
+                    cluster.begin(step.target, KILL_AT=step.of)
 
     def _break_postgres(self, step: Step) -> None:
         match step.fault:
