@@ -66,6 +66,29 @@ class _Encoded(Struct, frozen=True):
     datas: list[bytes]
 
 
+class _Sending:
+    """One batch on its way: which of the events that it finds in the log may be its own."""
+
+    def __init__(self, *, after: int) -> None:
+        self.in_doubt = False  # whether it was sent before, and its answer lost
+        self._after = after  # the highest position that anybody here had been told of before it was first sent
+        self._given: set[tuple[bytes, int]] = set()  # job and version of what was given to a command in this try
+
+    def begin_try(self) -> None:
+        """It is sent (again)."""
+        self._given.clear()
+
+    def owns(self, encoded: _Encoded, position: int | None) -> bool:
+        """Whether the event at that position can be of this command: not an older one of the same kind, such as an earlier
+        claim of the same entry, nor one that stands before it in the batch."""
+        is_new = position is not None and position > self._after
+        return self.in_doubt and is_new and (encoded.job_id, encoded.command.expected) not in self._given
+
+    def give(self, encoded: _Encoded) -> None:
+        """The command has its event."""
+        self._given.add((encoded.job_id, encoded.command.expected))
+
+
 class PostgresEventLog:
     """Implements commands.ports.EventLog. An async context manager; it keeps one connection and makes it anew when lost.
 
@@ -93,6 +116,7 @@ class PostgresEventLog:
         self._on_appended = on_appended
         self._connection: AsyncConnection[Any] | None = None
         self._cursor: AsyncCursor[Any] | None = None
+        self._told_position = 0  # the highest of all answers so far
         self._group: GroupCommit[_Encoded, Answer] = GroupCommit(self._send, receiver=NAME)
 
     async def __aenter__(self) -> Self:
@@ -130,10 +154,10 @@ class PostgresEventLog:
 
     async def _send(self, batch: list[_Encoded]) -> list[Answer]:
         """Send until there is an answer. Only a batch that was sent before may take an event it finds for its own."""
-        in_doubt = False
+        sending = _Sending(after=self._told_position)
 
         def gives_up(state: RetryCallState) -> bool:
-            sent_once = in_doubt and state.attempt_number == 1
+            sent_once = sending.in_doubt and state.attempt_number == 1
             return self._is_closing or (not sent_once and self._has_no_patience_left(state))
 
         with translated("append to the log"):
@@ -145,11 +169,12 @@ class PostgresEventLog:
             ):
                 with attempt, self._told():
                     cursor = await self._connected()
+                    sending.begin_try()
                     try:
-                        return await self._call(cursor, batch, in_doubt=in_doubt)
+                        return await self._call(cursor, batch, sending)
                     except psycopg.Error:
                         # The answer was lost; or, on a living connection, a half of the batch is in the log already.
-                        in_doubt = True
+                        sending.in_doubt = True
                         raise
         raise AssertionError("tenacity ends by an answer or by an error")
 
@@ -166,7 +191,7 @@ class PostgresEventLog:
         self._outages.succeeded(doing=WRITE_LOG)
         self._outages.succeeded(doing=_KEEP_UP)
 
-    async def _call(self, cursor: AsyncCursor[Any], batch: list[_Encoded], *, in_doubt: bool) -> list[Answer]:
+    async def _call(self, cursor: AsyncCursor[Any], batch: list[_Encoded], sending: _Sending) -> list[Answer]:
         try:
             await cursor.execute(_APPEND, _parameters(batch))
             rows = await cursor.fetchall()
@@ -177,15 +202,18 @@ class PostgresEventLog:
                 return [RejectedData(str(exc))]
             # One command's data spoils the statement: halve until it stands alone.
             middle = len(batch) // 2
-            first = await self._call(cursor, batch[:middle], in_doubt=in_doubt)
-            return first + await self._call(cursor, batch[middle:], in_doubt=in_doubt)
-        answers = [_answer(row, encoded, in_doubt=in_doubt) for row, encoded in zip(rows, batch, strict=True)]
+            first = await self._call(cursor, batch[:middle], sending)
+            return first + await self._call(cursor, batch[middle:], sending)
+        answers = [_answer(row, encoded, sending) for row, encoded in zip(rows, batch, strict=True)]
+        for answer in answers:
+            if type(answer) is Appended and answer.position > self._told_position:
+                self._told_position = answer.position
         if self._on_appended is not None and any(type(answer) is Appended for answer in answers):
             self._on_appended(queues=any(not _QUEUEING.isdisjoint(encoded.types) for encoded in batch))
         # append_events hears one command a job; the others are heard after it, one by one: a claim of what is long over must
         # not cost its job the closing, or the claim, that stands behind it.
         if unheard := _unheard(batch, answers):
-            heard = await self._call(cursor, [batch[place] for place in unheard], in_doubt=in_doubt)
+            heard = await self._call(cursor, [batch[place] for place in unheard], sending)
             for place, answer in zip(unheard, heard, strict=True):
                 answers[place] = answer
         return answers
@@ -260,7 +288,7 @@ def _parameters(batch: list[_Encoded]) -> tuple[Any, ...]:
     )
 
 
-def _answer(row: tuple[Any, ...], encoded: _Encoded, *, in_doubt: bool) -> Answer:
+def _answer(row: tuple[Any, ...], encoded: _Encoded, sending: _Sending) -> Answer:
     (
         _command,
         outcome,
@@ -277,13 +305,15 @@ def _answer(row: tuple[Any, ...], encoded: _Encoded, *, in_doubt: bool) -> Answe
     ) = row
     command = encoded.command
     mine = (
-        in_doubt
+        sending.in_doubt
         and found_type == encoded.types[0]
         and found_actor == command.actor
         and found_data == encoded.datas[0].decode()
+        and sending.owns(encoded, position)
     )
     # A key that was remembered together with my own event has been used by nobody else.
     if outcome == "appended" or (mine and (outcome != "repeated" or found_job_id == command.job_id)):
+        sending.give(encoded)
         return Appended(position, recorded_at, _history(command.job_id, command.expected, *granted))
     match outcome:
         case "conflict":

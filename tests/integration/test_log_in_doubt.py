@@ -137,6 +137,35 @@ async def test_a_reply_lost_after_the_commit_is_an_append_done_once(
     assert [type(e.event) for e in read_log(db)] == [Created, Started]
 
 
+async def test_an_earlier_claim_of_its_own_is_not_taken_for_the_one_in_doubt(
+    db: Database, proxy: Proxy, log: PostgresEventLog
+) -> None:
+    """An entry may come to a worker twice: from the streams and from `jobs`, or from a queue that was made again."""
+    job_id = await created(log)
+    [first] = await log.append([start(job_id)])
+    proxy.cut_before_reply()
+    [second] = await log.append([start(job_id)])
+
+    assert proxy.met == 1
+    assert isinstance(first, Appended)
+    assert second == Conflict(found_type="Started", last_version=2, last_type="Started")
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_of_equal_claims_in_a_batch_in_doubt_one_is_its_own(
+    db: Database, proxy: Proxy, log: PostgresEventLog, is_committed: bool
+) -> None:
+    job_id = await created(log)
+    if is_committed:
+        proxy.cut_before_reply()
+    else:
+        db.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'in doubt'")
+    answers = await log.append([start(job_id), start(job_id)])
+
+    assert [type(answer) for answer in answers] == [Appended, Conflict]
+    assert head(db) == 2
+
+
 async def test_a_connection_cut_after_the_first_piece_of_the_reply_loses_nothing(
     db: Database, proxy: Proxy, log: PostgresEventLog
 ) -> None:
