@@ -26,7 +26,9 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_make_alone_explains_itself(checkout: Path) -> None:
     said = _make(checkout, programs={}).stdout
-    assert [line.split()[1] for line in said.splitlines()] == ["run", "test", "bench", "lock", "clean"]
+    assert [line.split()[1] for line in said.splitlines()] == [
+        *("run", "test", "fault-rows", "faults", "bench", "lock", "clean")
+    ]
 
 
 def test_without_a_python_it_says_which_is_needed(checkout: Path) -> None:
