@@ -19,8 +19,8 @@ RUN python -m venv /build/tools && python -m venv --without-pip /opt/jobledger
 # First what rarely changes, in a layer of its own. The patterns match nothing where there is no such file.
 COPY requirements-run.lock requirements-build.lock pip.con[f] pip-ca.pe[m] ./
 RUN if [ -e pip-ca.pem ]; then export PIP_CERT=/build/pip-ca.pem; fi; \
-    tools/bin/pip install --require-hashes -r requirements-build.lock \
-    && tools/bin/pip --python /opt/jobledger/bin/python install --require-hashes -r requirements-run.lock
+    tools/bin/pip install --no-deps --require-hashes -r requirements-build.lock \
+    && tools/bin/pip --python /opt/jobledger/bin/python install --no-deps --require-hashes -r requirements-run.lock
 
 # Then the code, which is installed beside it: the final stage takes both as two layers.
 COPY . source/

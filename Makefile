@@ -75,15 +75,16 @@ clean:
 	rm -f .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# --no-deps: the locks are whole. pip would look at the newest release of what a package wants with an extra, and refuse it for want of a hash.
 .venv/.installed: requirements.lock pyproject.toml .venv/.place
 	@echo "Installing what Jobledger needs into .venv …"
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	@echo "Installing what its checks need into .venv …"
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 # .venv knows where it lies and which Python made it: in a checkout that was moved, or after that Python went, it is made anew.

@@ -71,7 +71,7 @@ def prepare() -> Tools:
         if not (_VENV / "bin" / "python").exists():
             _run([sys.executable, "-m", "venv", _VENV])
         pip: list[str | Path] = [_VENV / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "-qq"]
-        _run([*pip, "install", "--require-hashes", "-r", _PYTHON_LOCK])
+        _run([*pip, "install", "--no-deps", "--require-hashes", "-r", _PYTHON_LOCK])
         (_VENV / ".installed").touch()
     packages = HERE / "node_modules"
     if _is_older(packages / ".installed", _NODE_LOCK):

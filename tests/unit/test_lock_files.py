@@ -53,3 +53,12 @@ def test_the_image_holds_all_that_the_processes_need_and_none_of_the_embedded_se
 
 def _versions(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==(\S+)", (_ROOT / name).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["Makefile", "Dockerfile", "benchmarks/tools.py"])
+def test_nothing_but_the_lock_says_what_is_installed(name: str) -> None:
+    # Else pip looks at the newest release of what a package wants with an extra, and refuses it: no hash is known of it.
+    text = (_ROOT / name).read_text()
+    installs = re.findall(r"install[\"', ]+(?:--no-deps[\"', ]+)?--require-hashes", text)
+    assert installs
+    assert all("--no-deps" in install for install in installs), installs
