@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -28,6 +29,13 @@ from domain.job import TRANSITIONS
 
 _START_SECONDS = 60.0  # a machine that is busy with other tests
 _numbers = itertools.count(1)
+_given_ports: set[int] = set()
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in its background with SIGINT ignored, and all that the tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _Server(Protocol):
@@ -106,11 +114,14 @@ def migrated_database(server: PostgresServer, template: str) -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A TCP port on the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A TCP port on the loopback address that nobody listens on now, another one at each call."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
 
 
 def _running(server: _ServerT, home: Path) -> Iterator[_ServerT]:
