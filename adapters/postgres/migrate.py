@@ -132,6 +132,12 @@ async def schema_fits(connection: AsyncConnection, transitions: Iterable[tuple[s
     return frozenset(transitions) <= await _read_transitions(connection)
 
 
+async def schema_is_newer(connection: AsyncConnection) -> bool:
+    """Whether a newer release has changed the schema, be it that it still serves this one."""
+    ours = {migration.version for migration in known_migrations()}
+    return bool((await _recorded(connection)).keys() - ours)
+
+
 async def wait_for_schema(database_url: str, transitions: Iterable[tuple[str, str]]) -> None:
     """Return as soon as the database answers and its schema fits; says in the log what it waits for, once, and when it is there.
 

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection, IsolationLevel, errors
 
 from adapters.postgres.connecting import connect
 from adapters.postgres.jobs_projection import fold_page
-from adapters.postgres.migrate import SchemaMismatch, schema_fits
+from adapters.postgres.migrate import SchemaMismatch, schema_fits, schema_is_newer
 from adapters.postgres.range_folder import APPLICATION, understood
 from adapters.postgres.statements import load_statement
 from domain.events import EVENT_TYPES
@@ -54,6 +54,9 @@ class PostgresNewTable:
                     raise SchemaMismatch(
                         "the database's schema is not this release's: `jobledger migrate` brings it there"
                     )
+                if await schema_is_newer(self._connection):
+                    # Its table may have columns that this release would leave empty.
+                    raise SchemaMismatch("the database's schema is of a newer release: rebuild with that one")
                 await self._become_the_only_one()
             self._opened = opened.pop_all()
         return self

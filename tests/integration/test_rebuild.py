@@ -10,7 +10,7 @@ import pytest
 import adapters.postgres.rebuilding
 from adapters.embedded.postgres import PostgresServer
 from adapters.postgres.jobs_projection import PostgresJobsProjection
-from adapters.postgres.migrate import Migration, known_migrations, migrate
+from adapters.postgres.migrate import Migration, SchemaMismatch, known_migrations, migrate
 from adapters.postgres.range_folder import PostgresRangeFolder
 from adapters.postgres.rebuilding import PostgresNewTable
 from domain.errors import LogDamaged, UnknownEventType
@@ -338,6 +338,13 @@ async def test_what_was_left_behind_is_no_hindrance_to_anybody(url: str, db: Dat
     assert ("jobs_note",) in db.execute("select indexname from pg_indexes where tablename = 'jobs'").fetchall()
     db.execute("alter table jobs drop column note")
     assert bytes_of(db) == before
+
+
+async def test_a_table_of_a_newer_release_is_left_to_that(url: str, db: Database) -> None:
+    db.execute("insert into schema_migrations (version, name, checksum, serves) values (9999, 'note', '', 1)")
+    with pytest.raises(SchemaMismatch, match="newer release"):
+        await rebuilt(url)
+    assert leftovers(db) == []
 
 
 async def test_a_table_that_is_altered_meanwhile_is_not_replaced(url: str, db: Database) -> None:
