@@ -50,6 +50,7 @@ class Relay:
         self._relayed_position: int | None = None
         self._from_jobs = False
         self._just_reset = False
+        self._was_whole = False  # whether the queue ever was
 
     @property
     def relayed_position(self) -> int | None:
@@ -81,6 +82,7 @@ class Relay:
             self._state = found
             return True
         self._just_reset = False
+        self._was_whole = True
         self._state = state.after(target, entries)
         self._relayed_position = target.position
         return target.position < page.head
@@ -102,7 +104,11 @@ class Relay:
         self._state = await self._queue.reset(found, log_id=log_id)
         self._from_jobs = False
         if self._state.is_whole:  # else somebody touched it in between
-            _log.warning("the queue is made again", extra={"reason": wrong, "relayed_position": found.mark.position})
+            fields = {"reason": wrong, "relayed_position": found.mark.position}
+            if found == QueueState() and not self._was_whole:  # as at a first start
+                _log.info("the queue is made", extra=fields)
+            else:
+                _log.warning("the queue is made again", extra=fields)
         # Twice without a page relayed in between: somebody keeps writing to it. No hot loop then.
         again, self._just_reset = self._just_reset, True
         return not again

@@ -54,6 +54,8 @@ def set_up_logs(process: str, settings: Settings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    # Each of its tries to connect would be a line; that the server is away is told once, by commands.outages.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
 
 

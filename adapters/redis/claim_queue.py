@@ -59,7 +59,7 @@ class RedisClaimQueue:
         self._owed: dict[_Known, str] = {}  # to be acknowledged, and not known to be; likewise
         self._made = ""  # when the queue was made that was last read from
         self._unseen = True  # whether Redis may have given us entries that no code saw: an error, or an earlier life
-        self._missing = False
+        self._missing: bool | None = None  # None: never looked, or never seen; a first start has to wait for its queue
 
     async def read(self, count: int, block_seconds: float) -> list[QueueEntry]:
         """See ClaimQueue.read. Waits of more than 5 seconds end after 5."""
@@ -261,12 +261,13 @@ class RedisClaimQueue:
             self._owed.pop(known, None)
 
     def _report(self, *, is_missing: bool) -> None:
-        if is_missing != self._missing:
-            self._missing = is_missing
-            if is_missing:
-                _log.warning("there is no queue at present: waiting until the dispatcher has made it again")
-            else:
+        if is_missing and self._missing is False:
+            self._missing = True
+            _log.warning("there is no queue at present: waiting until the dispatcher has made it again")
+        elif not is_missing:
+            if self._missing:
                 _log.info("the queue is there again")
+            self._missing = False
 
 
 def _known(entry: QueueEntry) -> _Known:

@@ -411,10 +411,7 @@ class Service:
         """Hold the log against its invariants, and what was executed against the log. `asked_waits`: seconds, of RetryLater."""
         log = self.log()
         liveness = timedelta(seconds=float(str(self._settings.get("LIVENESS_SECONDS", 15))))
-        left = self._workers_that_left_attempts()
-        found = breaches(log, policy=RetryPolicy(), asked_waits=asked_waits, liveness=liveness)
-        # Such a worker has taken its row away by itself: that it was heard of a moment before is as it should be.
-        assert [text for text in found if not (text.startswith("A8") and any(name in text for name in left))] == []
+        assert breaches(log, policy=RetryPolicy(), liveness=liveness) == []
         started = {(one.job_id, one.event.attempt) for one in log if isinstance(one.event, Started)}
         begun = [(fact["job"], fact["attempt"]) for fact in self.tally(what="begin")]
         assert len(begun) == len(set(begun)), "an attempt was run twice"
@@ -458,14 +455,6 @@ class Service:
         lines = [(line.get("timestamp", ""), process.name, line) for process in processes for line in process.lines]
         ordered = [f"{at} {name}: {json.dumps(line)}" for at, name, line in sorted(lines, key=lambda line: line[:2])]
         return "\n".join(ordered + [f"{process.name} wrote: {text}" for process in processes for text in process.stray])
-
-    def _workers_that_left_attempts(self) -> list[str]:
-        processes = [*self._ended, *self.processes.values()]
-        return [
-            process.until_said("worker starting")["worker"]
-            for process in processes
-            if process.said("attempts stay open, and will be closed as lost")
-        ]
 
 
 class Posted:

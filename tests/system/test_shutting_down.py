@@ -10,6 +10,8 @@ import time
 from domain.events import Attempted, Completed, Queued, RecordedEvent, Started
 from tests.system.service import Service
 
+SETTINGS = {"LIVENESS_SECONDS": 3}
+
 _GRACE = 5  # seconds: SHUTDOWN_GRACE_SECONDS
 
 
@@ -60,6 +62,8 @@ def test_a_worker_whose_thread_hears_no_stop_ends_in_time_and_the_attempt_is_los
     assert shared["worker"].ended() == 0
     shared["worker"].until_said("attempts stay open, and will be closed as lost")
     assert shared.tally(job_id, "told to stop")
+    # Whoever closes it waits until the worker has been silent for long enough: its code may not have ended yet.
+    assert shared.ask("select id from workers where id = %s", shared.worker_id("worker")) != []
 
     gate.touch()
     shared.start("worker 2")

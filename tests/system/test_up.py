@@ -86,6 +86,7 @@ def test_it_stops_in_order_and_takes_up_its_data_again_also_after_it_was_killed(
     with running_up(environ, tmp_path) as up:
         first = up.post("CSV_EXPORT", _ROWS)
         up.until_completed(first)
+        assert [line for line in up.lines if line["level"] not in ("debug", "info")] == []  # of a first start
         children = up.children()
         began = time.monotonic()
         assert up.stop(signal.SIGTERM) == 0
