@@ -21,7 +21,7 @@ from domain.job import Job
 class Running:
     """One attempt from its Started until its closing is in the log."""
 
-    __slots__ = ("_phase", "context", "deadline", "job", "stopped_for", "task", "timeout")
+    __slots__ = ("_phase", "context", "deadline", "job", "stopped_at", "stopped_for", "task", "timeout")
 
     def __init__(self, job: Job, context: AttemptContext, *, timeout: float, now: float) -> None:
         self.job = job
@@ -29,6 +29,7 @@ class Running:
         self.timeout = timeout  # seconds
         self.deadline = now + timeout  # of the loop's clock
         self.stopped_for: StopReason | None = None
+        self.stopped_at = 0.0  # of the monotonic clock
         self.task: asyncio.Task[None] | None = None
         self._phase: Literal["waiting", "running", "closing"] = "waiting"
 
@@ -47,6 +48,7 @@ class Running:
         if self.stopped_for is not None or self.is_closing:
             return
         self.stopped_for = reason
+        self.stopped_at = time.monotonic()
         self.context.stop()
         # A task that had no turn yet must not be cancelled: it would never run, and nobody would close the attempt.
         if self._phase == "running" and self.task is not None:
@@ -113,6 +115,17 @@ class RunningAttempts:
     def longest_timeout(self) -> float:
         """Seconds that the longest of the attempts running now may take; 0 if none runs. For any thread."""
         return max((running.timeout for running in list(self._running.values())), default=0.0)
+
+    def that_do_not_end(self, grace: float) -> list[str]:
+        """The jobs whose code was told to stop, and has gone on since for as long as it had in all and for `grace` seconds."""
+        now = time.monotonic()
+        return [
+            running.job.id
+            for running in self._running.values()
+            if running.stopped_for is not None
+            and not running.is_closing
+            and now - running.stopped_at > running.timeout + grace
+        ]
 
     def tick(self, now: float) -> None:
         """Stop what has run longer than it may. `now` is of the loop's clock, and proof that the loop lives."""

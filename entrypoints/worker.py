@@ -27,10 +27,12 @@ from entrypoints.settings import InvalidSetting, Settings
 
 _log = structlog.get_logger(__name__)
 
-# Seconds that the event loop may be silent beyond the longest time-out running: a handler that blocks it may end by itself.
-SILENCE_GRACE = 30.0
+# What is beyond every time-out may still end by itself: code that blocks the event loop, or hears no stop. So long it is given,
+# as a multiple of LIVENESS_SECONDS, before its worker ends and leaves it: it becomes lost, and runs in a process of its own.
+GRACE_IN_LIVENESS = 2.0
+LOOK_EVERY = 1.0  # seconds between two looks for such code
 SWEEP_EVERY = 3600.0  # seconds between two looks for temporary files of dead attempts
-EXIT_SILENT = 70  # EX_SOFTWARE of sysexits.h: the watchdog ended the process
+EXIT_HOPELESS = 70  # EX_SOFTWARE of sysexits.h: a handler blocks the event loop or does not end
 
 
 async def run(settings: Settings) -> None:
@@ -87,7 +89,7 @@ async def run(settings: Settings) -> None:
                 repeat(lambda: _sweep_leftovers(settings), what="sweep leftovers", stop=stop, outages=outages),
                 name="sweep leftovers",
             )
-            running = await _run_until(stop, worker, heartbeat)
+            running, is_hopeless = await _run_until(stop, worker, heartbeat, grace=_grace(settings))
             stop.set()  # also where an error of its own ended it: nothing may wait for a signal now
             await sweeping
             _log.info("worker stopping", running=len(worker.running))
@@ -102,7 +104,7 @@ async def run(settings: Settings) -> None:
         if not all_ended:
             # Their threads do not end (and the interpreter would wait for these for ever), or the log cannot be written.
             _log.warning("attempts stay open, and will be closed as lost", jobs=len(worker.running))
-            os._exit(0)
+            os._exit(EXIT_HOPELESS if is_hopeless else 0)
 
 
 async def _sweep_leftovers(settings: Settings) -> float:
@@ -113,20 +115,37 @@ async def _sweep_leftovers(settings: Settings) -> float:
     return SWEEP_EVERY
 
 
-async def _run_until(stop: asyncio.Event, worker: Worker, heartbeat: Heartbeat) -> asyncio.Task[None]:
-    """Let the worker run from its registration until `stop`; an error of its own ends this too. Gives the task of it,
-    which may still wait for the answer to a last claim."""
+async def _run_until(
+    stop: asyncio.Event, worker: Worker, heartbeat: Heartbeat, *, grace: float
+) -> tuple[asyncio.Task[None], bool]:
+    """Let the worker run from its registration until `stop`; an error of its own ends this too, and an attempt that does not end.
+
+    Gives the task of it, which may still wait for the answer to a last claim, and whether there is such an attempt.
+    """
     stopped = asyncio.create_task(stop.wait())
     registered = asyncio.create_task(asyncio.to_thread(_wait_for, heartbeat, stop))
     await asyncio.wait([stopped, registered], return_when=asyncio.FIRST_COMPLETED)
     if stop.is_set():
         worker.stop()
     running = asyncio.create_task(worker.run())
+    watching = asyncio.create_task(_until_hopeless(worker, grace=grace))
     _log.info("worker ready")
-    await asyncio.wait([stopped, running], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([stopped, running, watching], return_when=asyncio.FIRST_COMPLETED)
     worker.stop()
     stopped.cancel()
-    return running
+    watching.cancel()
+    return running, watching.done()
+
+
+async def _until_hopeless(worker: Worker, *, grace: float) -> None:
+    """Return when an attempt is there that nothing ends but the end of this process."""
+    while not (job_ids := worker.running.that_do_not_end(grace)):  # noqa: ASYNC110 - time is what is waited for
+        await asyncio.sleep(LOOK_EVERY)
+    _log.error("code of a job type hears no stop: this worker ends its other jobs and itself", job_ids=job_ids)
+
+
+def _grace(settings: Settings) -> float:
+    return GRACE_IN_LIVENESS * settings.liveness_seconds
 
 
 def _wait_for(heartbeat: Heartbeat, stop: asyncio.Event) -> None:
@@ -156,11 +175,11 @@ def _heartbeat(
         hear=in_loop(worker.hear),
         renewed=in_loop(worker.begin_anew),
         silent_for=lambda: time.monotonic() - worker.running.ticked_at,
-        patience=lambda: max(worker.running.longest_timeout, settings.job_timeout_seconds) + SILENCE_GRACE,
+        patience=lambda: max(worker.running.longest_timeout, settings.job_timeout_seconds) + _grace(settings),
         end_process=_end_silent_process,
     )
 
 
 def _end_silent_process(seconds: float) -> None:
     _log.error("the event loop is blocked by a handler: ending this process", silent_seconds=round(seconds, 1))
-    os._exit(EXIT_SILENT)
+    os._exit(EXIT_HOPELESS)

@@ -43,6 +43,7 @@ _TYPES = (
     *("NOOP:noop", "FLAKY:flaky", "GATED:gated", "GATED_BRIEFLY:gated_briefly", "DEAF_THREAD:deaf_thread"),
     *("DEAF_THREAD_FOR_LONG:deaf_thread_for_long", "DEAF_PROCESS:deaf_process"),
     *("BLOCKS_THE_LOOP:blocks_the_loop", "KILLS_ITS_WORKER:kills_its_worker"),
+    "NEVER_RETURNS:never_returns",
 )
 _SPECIAL = ("SPECIAL:special",)
 _OURS = {"DATABASE_URL", "REDIS_URL", "NO_COLOR", "PYTHONPATH"}  # of the environment: set here, or not at all

@@ -7,6 +7,7 @@ is a file: who waits for it goes on once it is there. TALLY names the file of wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -87,6 +88,18 @@ async def blocks_the_loop(payload: dict[str, float], context: jobledger.Context)
     _tell(context, "begin")
     time.sleep(payload["seconds"])  # noqa: ASYNC251 - that is its fault
     return "done"
+
+
+@jobledger.job_type("NEVER_RETURNS", timeout=1.0, max_attempts=2)
+async def never_returns(payload: dict[str, bool], context: jobledger.Context) -> None:
+    """Goes on for ever: and lets nothing else go on (`blocks`), or waits and hears no cancellation."""
+    _tell(context, "begin")
+    while True:
+        if payload["blocks"]:
+            time.sleep(_LOOK)  # noqa: ASYNC251 - that is its fault
+        else:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(_LOOK)
 
 
 @jobledger.job_type("KILLS_ITS_WORKER")

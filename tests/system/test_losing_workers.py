@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from domain.events import Attempted, Completed, Queued, RecordedEvent, Started
+from typing import Any
+
+from domain.events import Attempted, Completed, Failed, Queued, RecordedEvent, Started
 from tests.system.service import Service
 
 LIVENESS = 3  # seconds
@@ -79,9 +81,27 @@ def test_a_claim_that_went_through_after_its_worker_died_is_lost_and_runs_again(
 
 def test_a_handler_that_blocks_the_event_loop_is_not_taken_for_dead(shared: Service) -> None:
     shared.start("worker")
-    job_id = shared.post("BLOCKS_THE_LOOP", {"seconds": 2 * LIVENESS + 1})
+    job_id = shared.post("BLOCKS_THE_LOOP", {"seconds": 3 * LIVENESS})
     shared.until_ended(job_id)
     assert shared.history(job_id) == ["Created", "Started", "Completed"]
+
+
+def test_code_that_never_returns_costs_its_worker_and_is_ended_by_its_time_out_the_next_time(shared: Service) -> None:
+    alone: dict[str, Any] = {"WORKER_CONCURRENCY": 1, "JOB_TIMEOUT_SECONDS": 1, "SHUTDOWN_GRACE_SECONDS": 1}
+    jobs = {}
+    for name, blocks in (("worker", True), ("worker 2", False)):
+        shared.start(name, **alone)
+        jobs[name] = shared.post("NEVER_RETURNS", {"blocks": blocks})
+        shared.until_begun(jobs[name])
+    assert shared["worker"].ended() == shared["worker 2"].ended() == 70
+    assert shared["worker"].said("the event loop is blocked by a handler: ending this process")
+    assert shared["worker 2"].said("code of a job type hears no stop: this worker ends its other jobs and itself")
+
+    shared.start("worker 3")
+    shared.until_ended(*jobs.values(), status="failed")
+    for job_id in jobs.values():
+        outcomes = [event.outcome for event in _events(shared.log(job_id)) if isinstance(event, Attempted | Failed)]
+        assert outcomes == ["lost", "timeout"]
 
 
 def test_a_worker_that_stood_still_closes_nothing_afterwards_and_works_on(shared: Service) -> None:
