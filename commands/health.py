@@ -28,6 +28,21 @@ class Health(Struct, frozen=True):
     workers_unable: int = 0  # those of them that cannot claim
 
 
+# What can be said of a database whose schema is not ours (yet).
+NOTHING_KNOWN = Health(
+    schema_fits=False,
+    head=0,
+    projected=0,
+    projection_age=None,
+    relayed=0,
+    dispatcher=None,
+    redis_state="unknown",
+    redis_reported_at=None,
+    redis_report_age=None,
+    workers=0,
+)
+
+
 class WorkerBeat(Struct, frozen=True):
     """What one worker's row says."""
 
@@ -39,7 +54,7 @@ class HealthReader(Protocol):
     """A look at the state of the parts."""
 
     async def read(self) -> Health:
-        """What is known now. Raises Unavailable when Postgres cannot be asked."""
+        """What is known now; NOTHING_KNOWN if the schema does not fit. Raises Unavailable when Postgres cannot be asked."""
 
     async def workers(self) -> Mapping[str, WorkerBeat]:
         """The registered workers by name. Raises Unavailable."""

@@ -11,24 +11,11 @@ from psycopg_pool import AsyncConnectionPool
 from adapters.postgres.migrate import SchemaMismatch, schema_fits
 from adapters.postgres.statements import load_statement
 from adapters.postgres.translating import NAME, translated
-from commands.health import Health, WorkerBeat
+from commands.health import NOTHING_KNOWN, Health, WorkerBeat
 from commands.ports import Unavailable
 
 _HEALTH = load_statement("health")
 _WORKER_BEATS = load_statement("worker_beats")
-# What can be said of a database whose schema is not ours (yet).
-_NOTHING = Health(
-    schema_fits=False,
-    head=0,
-    projected=0,
-    projection_age=None,
-    relayed=0,
-    dispatcher=None,
-    redis_state="unknown",
-    redis_reported_at=None,
-    redis_report_age=None,
-    workers=0,
-)
 
 
 class PostgresHealthReader:
@@ -49,7 +36,7 @@ class PostgresHealthReader:
                 except SchemaMismatch:
                     fits = False
                 if not fits:
-                    return _NOTHING
+                    return NOTHING_KNOWN
                 cursor = connection.cursor(binary=True)
                 await cursor.execute(_HEALTH)
                 row = await cursor.fetchone()

@@ -1,11 +1,12 @@
-"""What WaitingJobs, WorkerTable and WorkerRegistry promise, over the fake and over PostgreSQL."""
+"""What the dispatcher's and the heartbeats' ports promise, and HealthReader, over the fake and over PostgreSQL."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,13 +16,17 @@ from msgspec import Struct
 from adapters.postgres.connecting import make_pool
 from adapters.postgres.dispatch import PostgresDispatch
 from adapters.postgres.event_log import PostgresEventLog
+from adapters.postgres.health_reader import PostgresHealthReader
 from adapters.postgres.jobs_projection import PostgresJobsProjection
 from adapters.postgres.worker_registry import PostgresWorkerRegistry
-from commands.dispatch_ports import WaitingJobs, WorkerTable
+from commands.dispatch_ports import ExpiredKeys, Lease, WaitingJobs, WorkerTable
+from commands.health import NOTHING_KNOWN, Health, HealthReader, WorkerBeat
 from commands.liveness import RunningAttempt, WorkerRegistry
-from commands.ports import Append, Appended, EventLog
+from commands.ports import Answer, Append, Appended, EventLog, IdempotencyKey, Repeated, Unavailable
 from domain.events import CancelRequested, Completed, Created, Event, NewEvent, Started
-from tests.fakes.dispatch import FakeDatabase
+from domain.job import TRANSITIONS
+from tests.conftest import free_port
+from tests.fakes.dispatch import FakeDatabase, FakeLease
 from tests.fakes.event_log import FakeEventLog
 from tests.until import until
 
@@ -33,6 +38,9 @@ class World(Struct):
     waiting: WaitingJobs
     table: WorkerTable
     registry: WorkerRegistry
+    keys: ExpiredKeys
+    health: HealthReader
+    lease_of: Callable[[str], Lease]
     seen: Callable[[], Awaitable[None]]
     let_pass: Callable[[timedelta], None]
 
@@ -49,13 +57,23 @@ async def world(url: str | None) -> AsyncIterator[World]:
         fake_log = FakeEventLog()
         fake = FakeDatabase(fake_log)
 
-        async def nothing() -> None:
-            pass
+        async def show() -> None:
+            fake.checkpoint = len(fake_log.events)
 
         def run_ahead(time: timedelta) -> None:
             fake.elapsed += time
 
-        yield World(fake_log, fake, fake, fake, nothing, run_ahead)
+        yield World(
+            log=fake_log,
+            waiting=fake,
+            table=fake,
+            registry=fake,
+            keys=fake,
+            health=fake,
+            lease_of=lambda holder: FakeLease(fake, holder=holder),
+            seen=show,
+            let_pass=run_ahead,
+        )
         return
     async with AsyncExitStack() as opened:
         log = await opened.enter_async_context(PostgresEventLog(url, application="contract", patience=10.0))
@@ -73,8 +91,23 @@ async def world(url: str | None) -> AsyncIterator[World]:
         def set_back(time: timedelta) -> None:
             with psycopg.connect(url, autocommit=True) as db:
                 db.execute("update jobs set updated_at = updated_at - %s, due_at = due_at - %s", [time, time])
+                db.execute("update idempotency_keys set created_at = created_at - %s", [time])
+                db.execute(
+                    "update dispatcher_lease set expires_at = expires_at - %s, reported_at = reported_at - %s",
+                    [time, time],
+                )
 
-        yield World(log, dispatch, dispatch, registry, fold, set_back)
+        yield World(
+            log=log,
+            waiting=dispatch,
+            table=dispatch,
+            registry=registry,
+            keys=dispatch,
+            health=PostgresHealthReader(pool, transitions=TRANSITIONS),
+            lease_of=lambda holder: PostgresDispatch(pool, holder=holder),
+            seen=fold,
+            let_pass=set_back,
+        )
 
 
 async def append(world: World, job_id: str, expected: int, *events: Event, actor: str = "w1") -> None:
@@ -186,33 +219,134 @@ async def test_a_beat_names_strays_only_after_a_while(world: World) -> None:
     assert list(world.registry.beat("w1", [RunningAttempt(known, 2)], claims_from="streams").strays) == [unknown]
 
 
-async def test_the_lease_is_held_by_one_until_it_is_given_up_or_runs_out(postgres_url: str) -> None:
-    async with make_pool(postgres_url, size=2, application="contract") as pool:
-        first, second = PostgresDispatch(pool, holder="a"), PostgresDispatch(pool, holder="b")
+async def test_the_lease_is_held_by_one_until_it_is_given_up_or_runs_out(world: World) -> None:
+    first, second = world.lease_of("a"), world.lease_of("b")
 
-        held = await asyncio.gather(*(d.hold(relayed_position=7, redis_state="ok") for d in (first, second)))
-        assert sorted(held) == [False, True]
-        leader, other = (first, second) if held[0] else (second, first)
-        assert await leader.hold(relayed_position=8, redis_state="ok")
-        assert not await other.hold(relayed_position=0, redis_state="unknown")
+    held = await asyncio.gather(*(lease.hold(relayed_position=7, redis_state="ok") for lease in (first, second)))
+    assert sorted(held) == [False, True]
+    leader, other = (first, second) if held[0] else (second, first)
+    assert await leader.hold(relayed_position=8, redis_state="ok")
+    assert not await other.hold(relayed_position=0, redis_state="unknown")
 
-        await leader.give_up()
-        assert await other.hold(relayed_position=9, redis_state="ok")
+    await other.give_up()  # what it does not have
+    assert not await other.hold(relayed_position=0, redis_state="unknown")
+    await leader.give_up()
+    assert await other.hold(relayed_position=9, redis_state="ok")
+    assert not await leader.hold(relayed_position=10, redis_state="ok")
 
-        with psycopg.connect(postgres_url, autocommit=True) as db:
-            db.execute("update dispatcher_lease set expires_at = clock_timestamp() - interval '1 millisecond'")
-            assert await leader.hold(relayed_position=10, redis_state="away")
-            row = db.execute("select relayed_position, redis_state from dispatcher_lease").fetchone()
-        assert row == (10, "away")
+    world.let_pass(timedelta(seconds=6))
+    assert await leader.hold(relayed_position=10, redis_state="ok")
 
 
-async def test_only_keys_past_their_time_are_swept(postgres_url: str) -> None:
+async def test_only_keys_past_their_time_are_swept_and_may_be_used_again(world: World) -> None:
+    events = [NewEvent(Created(type="T", priority="default", attempt=1, used=0, max_attempts=3))]
+
+    async def create(key: str) -> Answer:
+        append = Append(str(uuid_utils.uuid7()), 0, events, "client", IdempotencyKey(key, b"digest"))
+        [answer] = await world.log.append([append])
+        return answer
+
+    assert isinstance(await create("old"), Appended)
+    world.let_pass(timedelta(hours=15))
+    assert await world.keys.sweep(older_than_hours=15.1) == 0
+    world.let_pass(timedelta(hours=1))
+    assert await world.keys.sweep(older_than_hours=15.1) == 1
+    assert await world.keys.sweep(older_than_hours=15.1) == 0
+    assert isinstance(await create("old"), Appended)
+    assert isinstance(await create("old"), Repeated)
+
+
+async def test_of_a_new_service_nothing_but_its_schema_is_known(world: World) -> None:
+    assert await world.health.read() == Health(
+        schema_fits=True,
+        head=0,
+        projected=0,
+        projection_age=None,
+        relayed=0,
+        dispatcher=None,
+        redis_state="unknown",
+        redis_reported_at=None,
+        redis_report_age=None,
+        workers=0,
+    )
+    assert await world.health.workers() == {}
+
+
+async def test_how_far_the_read_side_is_behind_is_known_and_since_when(world: World) -> None:
+    for _ in range(3):
+        await created(world)
+    behind = await world.health.read()
+    await world.seen()
+    there = await world.health.read()
+
+    assert (behind.head, behind.projected) == (3, 0)
+    assert behind.projection_age is not None
+    assert 0 <= behind.projection_age < 60
+    assert (there.head, there.projected, there.projection_age) == (3, 3, None)
+
+
+async def test_who_leads_and_what_it_reports_is_known_as_long_as_its_lease_holds(world: World) -> None:
+    await world.lease_of("a").hold(relayed_position=7, redis_state="Error 111")
+    leads = await world.health.read()
+    world.let_pass(timedelta(seconds=60))
+    gone = await world.health.read()
+
+    assert (leads.dispatcher, leads.relayed, leads.redis_state) == ("a", 7, "Error 111")
+    assert leads.redis_reported_at is not None
+    assert leads.redis_report_age is not None
+    assert 0 <= leads.redis_report_age < 30
+    assert (gone.dispatcher, gone.relayed, gone.redis_state) == (None, 7, "Error 111")
+    assert gone.redis_report_age is not None
+    assert gone.redis_report_age >= 60
+
+
+async def test_where_each_worker_claims_is_known_by_its_last_beat(world: World) -> None:
+    for worker in ("w1", "w2", "w3", "w4"):
+        world.registry.register(worker)
+    world.registry.beat("w1", [], claims_from="streams")
+    world.registry.beat("w2", [], claims_from="jobs")
+    world.registry.beat("w3", [], claims_from="jobs")
+    world.registry.beat("w3", [], claims_from=None)
+    health = await world.health.read()
+
+    assert (health.workers, health.workers_direct, health.workers_unable) == (4, 1, 2)
+    assert await world.health.workers() == {
+        "w1": WorkerBeat(1, "streams"),
+        "w2": WorkerBeat(1, "jobs"),
+        "w3": WorkerBeat(2, None),
+        "w4": WorkerBeat(0, None),
+    }
+
+
+async def test_a_schema_that_does_not_fit_is_all_that_is_known(postgres_url: str) -> None:
+    fake = FakeDatabase(FakeEventLog())
+    fake.fits = False
     async with make_pool(postgres_url, size=1, application="contract") as pool:
-        with psycopg.connect(postgres_url, autocommit=True) as db:
-            db.execute(
-                "insert into idempotency_keys (actor, key, body_digest, job_id, created_at) "
-                "select 'a', n::text, '', gen_random_uuid(), clock_timestamp() - make_interval(hours => n) "
-                "from generate_series(0, 30, 10) n"
-            )
-            assert await PostgresDispatch(pool, holder="a").sweep(older_than_hours=15.0) == 2
-            assert db.execute("select array_agg(key order by key) from idempotency_keys").fetchone() == (["0", "10"],)
+        real = PostgresHealthReader(pool, transitions={*TRANSITIONS, ("Completed", "Archived")})
+        assert await fake.read() == await real.read() == NOTHING_KNOWN
+
+
+async def test_where_postgres_is_away_every_call_says_so() -> None:
+    fake_log = FakeEventLog()
+    fake_log.away = True
+    fake = FakeDatabase(fake_log)
+    nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+    pool = make_pool(nowhere, size=1, application="contract")
+    pool.timeout = 0.1
+    async with pool:
+        real = PostgresDispatch(pool, holder="a")
+        reader = PostgresHealthReader(pool, transitions=TRANSITIONS)
+        leases: list[Lease] = [FakeLease(fake, holder="a"), real]
+        keys: list[ExpiredKeys] = [fake, real]
+        readers: list[HealthReader] = [fake, reader]
+        calls: list[Coroutine[Any, Any, object]] = [
+            *(lease.hold(relayed_position=0, redis_state="ok") for lease in leases),
+            *(lease.give_up() for lease in leases),
+            *(of.sweep(older_than_hours=1.0) for of in keys),
+            *(of.read() for of in readers),
+            *(of.workers() for of in readers),
+        ]
+        for call in calls:
+            with pytest.raises(Unavailable) as raised:
+                await call
+            assert raised.value.dependency == "PostgreSQL"

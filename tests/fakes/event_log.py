@@ -25,6 +25,7 @@ class FakeEventLog:
         self.away = False
         self._streams: dict[str, list[RecordedEvent]] = {}
         self._keys: dict[tuple[str, str], Repeated] = {}
+        self._key_times: dict[tuple[str, str], datetime] = {}
         self.now = _BEGINNING
 
     async def append(self, commands: Sequence[Append]) -> list[Answer]:
@@ -87,6 +88,13 @@ class FakeEventLog:
             raise BeforeCreation(job_id, moment, position=first.position, created_at=first.recorded_at)
         return PastJob(job, then[0].content if with_payload else None)
 
+    def forget_keys(self, *, before: datetime) -> int:
+        """Forget the idempotency keys that were used before that time; how many there were."""
+        old = [key for key, at in self._key_times.items() if at < before]
+        for key in old:
+            del self._keys[key], self._key_times[key]
+        return len(old)
+
     def _judge(self, command: Append, *, seen_keys: dict[tuple[str, str], Repeated]) -> Answer | None:
         """Why the command is not appended; None: it is."""
         for new in command.events:
@@ -132,6 +140,7 @@ class FakeEventLog:
             self.events.append(recorded)
         if command.key is not None:
             self._keys[command.actor, command.key.key] = Repeated(command.job_id, command.key.digest)
+            self._key_times[command.actor, command.key.key] = self.now
         return Appended(position, self.now, history)
 
     def _require_presence(self) -> None:
