@@ -88,6 +88,15 @@ class Process:
         assert self.said(event), f"{self.name} ended without saying {event!r}: {self.lines} {self.stray}"
         return next(line for line in self.lines if line["event"] == event)
 
+    def told(self) -> list[str]:
+        """What it has said of its dependencies, such as "PostgreSQL away" and "PostgreSQL back"."""
+        told = [(str(line["event"]).split(), line.get("dependency")) for line in self.lines]
+        return [f"{dependency} {words[1]}" for words, dependency in told if words[0] == "dependency"]
+
+    def until_told(self, *told: str) -> None:
+        """Wait until that, and nothing else, is what it has said of its dependencies."""
+        until_now(lambda: self.told() == list(told), within=WITHIN, saw=self.told)
+
     def signal(self, number: signal.Signals) -> None:
         self.popen.send_signal(number)
 

@@ -98,7 +98,7 @@ def test_requests_are_answered_503_with_a_time_to_come_again_and_afterwards_all_
             readiness = service.http.get("/readyz")
             lasted = time.monotonic() - begin
             for name in names:  # those that were back for a moment while the connections were taken say it only now
-                _until_told(service, name, "dependency away")
+                service.until(lambda name=name: service[name].told()[-1:] == ["PostgreSQL away"])  # type: ignore[misc]
                 assert len(service[name].lines) - said[name] <= 1
         assert [answer.status_code for answer in answers] == [503] * 6
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
@@ -109,15 +109,6 @@ def test_requests_are_answered_503_with_a_time_to_come_again_and_afterwards_all_
         after = service.post_many(3, "NOOP")
         service.until_ended(*after)
         for name in names:
-            _until_told(service, name, "dependency back")
+            service.until(lambda name=name: service[name].told()[-1:] == ["PostgreSQL back"])  # type: ignore[misc]
             assert service[name].is_running
         service.judge()
-
-
-def _until_told(service: Service, name: str, event: str) -> None:
-    """Wait until that is what the process has said last of a dependency."""
-
-    def told() -> list[str]:
-        return [line["event"] for line in service[name].lines if str(line["event"]).startswith("dependency")]
-
-    service.until(lambda: told()[-1:] == [event], saw=told)

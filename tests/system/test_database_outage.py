@@ -49,6 +49,10 @@ def test_nothing_that_was_accepted_is_lost_and_no_process_needs_a_restart(
         assert posted.errors == []
         service.until_ended(*running, *posted.accepted)
         assert {len(service.history(job_id)) for job_id in running} == {3}
+        for process in service.processes.values():
+            process.until_told("PostgreSQL away", "PostgreSQL back")
+            unusual = [line for line in process.lines if line["level"] not in ("info", "debug")]
+            assert [line["event"] for line in unusual] == ["dependency away"]
         assert all(process.is_running for process in service.processes.values())
         service.judge()
 

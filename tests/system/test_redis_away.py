@@ -12,7 +12,7 @@ from adapters.embedded.valkey import prepare_valkey
 from domain.events import Started
 from tests.conftest import free_port
 from tests.proxy import Proxy, proxy_to
-from tests.system.service import EmbeddedServer, Process, Service
+from tests.system.service import EmbeddedServer, Service
 
 
 @contextmanager
@@ -26,13 +26,6 @@ def service_over_valkey(home: Path, postgres_url: str) -> Iterator[tuple[Service
     ):
         yield service, server
         service.judge()
-
-
-def told_of(process: Process) -> list[tuple[str, str]]:
-    """What a process said of dependencies: which went and which came back."""
-    return [
-        (line["event"], line["dependency"]) for line in process.lines if str(line["event"]).startswith("dependency")
-    ]
 
 
 def test_the_api_takes_jobs_while_nothing_else_runs_and_says_what_is_missing(service: Service) -> None:
@@ -62,6 +55,8 @@ def test_a_redis_that_goes_and_comes_back_under_load_stops_nobody_and_the_backlo
             posted.until_more(50)
         assert (posted.refused, posted.errors) == ([], [])
         service.until_ended(*posted.accepted)
+        service["dispatcher"].until_told("Redis away", "Redis back")
+        assert service["api"].told() == service["projector"].told() == []
         assert all(process.is_running for process in service.processes.values())
 
 
@@ -92,7 +87,7 @@ def test_a_thousand_jobs_end_while_redis_is_away_in_their_order_and_once(tmp_pat
         service.until_ended(*after)
         for worker in workers:
             assert worker.until_said("dependency back")["away_seconds"] > 0
-            assert told_of(worker) == [("dependency away", "Redis"), ("dependency back", "Redis")]
+            assert worker.told() == ["Redis away", "Redis back"]
         service.until(lambda: service.http.get("/health").json()["degraded"] == [])
         service.until(lambda: service.entries() == [], saw=service.entries)
         assert len(service.tally(what="begin")) == 1007
