@@ -121,6 +121,7 @@ class Dispatcher:
         self._leads = False
         self._server_checked = False
         self._redis_state = "unknown"
+        self._stands_for = ""  # what only a person can mend, as it was told
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run all loops until `stop` is set, then let another dispatcher lead at once. An error of one loop ends all."""
@@ -172,8 +173,13 @@ class Dispatcher:
         except JobledgerError as exc:
             # Only a person can mend it, and then this goes on by itself; the other loops do not wait for that.
             self._redis_state = str(exc)
-            _log.error("the relay stands", error=str(exc), code=exc.code)
+            if self._stands_for != str(exc):
+                self._stands_for = str(exc)
+                _log.error("the relay stands", error=str(exc), code=exc.code)
             return STUCK_PAUSE
+        if self._stands_for:
+            self._stands_for = ""
+            _log.info("the relay goes on")
         self._redis_state = "ok"
         return 0.0 if has_more else RELAY_POLL
 

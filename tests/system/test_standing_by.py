@@ -56,3 +56,19 @@ def _rows(service: Service, job_ids: list[str]) -> list[tuple[str, int]]:
         (status, attempts)
         for status, attempts in service.ask("select status, attempts from jobs where id = any(%s::uuid[])", job_ids)
     ]
+
+
+def test_a_queue_of_another_log_is_told_once_and_the_relay_goes_on_when_it_is_gone(shared: Service) -> None:
+    leader = next(
+        process for process in shared.processes.values() if process.kind == "dispatcher" and process.is_running
+    )
+    ours = str(shared.redis.hget("jobledger:relay", "log"))
+    shared.redis.hset("jobledger:relay", "log", "0190f5fe-0000-4000-8000-00000000000a")
+    said = leader.until_said("the relay stands")
+    assert (said["level"], said["code"]) == ("error", "foreign_queue")
+    job_id = shared.post("NOOP")  # which waits
+    shared.redis.hset("jobledger:relay", "log", ours)
+    leader.until_said("the relay goes on")
+    shared.start("worker")
+    shared.until_ended(job_id)
+    assert [line["event"] for line in leader.lines].count("the relay stands") == 1
