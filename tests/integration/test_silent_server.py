@@ -19,7 +19,7 @@ from adapters.postgres.job_reader import PostgresJobReader
 from adapters.postgres.jobs_projection import PostgresJobsProjection
 from adapters.postgres.queue_feed import PostgresQueueFeed
 from adapters.postgres.queued_jobs import PostgresQueuedJobs
-from adapters.postgres.wake_ups import AppendListener
+from adapters.postgres.wake_ups import APPENDED, AppendListener
 from adapters.postgres.worker_registry import PostgresWorkerRegistry
 from adapters.redis.connecting import connect as connect_redis
 from commands.outages import Outages
@@ -181,7 +181,9 @@ async def test_a_listener_in_a_black_hole_says_so_and_hears_again_when_it_opens(
 ) -> None:
     report = FakeReport()
     outages = Outages(report=report)
-    async with AppendListener(url, application="silent", outages=outages, reply_seconds=SHORT) as listener:
+    async with AppendListener(
+        url, channel=APPENDED, application="silent", outages=outages, reply_seconds=SHORT
+    ) as listener:
         await listener.wait(20.0)
         proxy.black_hole()
         await until(lambda: report.events == ["dependency away"])
