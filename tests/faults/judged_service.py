@@ -38,9 +38,11 @@ class JudgedService(Service):
         self._liveness = float(str(settings.get("LIVENESS_SECONDS", 15)))
         self._numbers = itertools.count(1)
         self._lines = ClientLog(self.directory.requests("by hand"))
-        self._postgres, self._redis = postgres_url, redis_url
+        self.database_url, self._redis = postgres_url, redis_url
         where = {"OUTPUT_DIR": self.directory.output, "TALLY": self.directory.tally}
         super().__init__(home, postgres_url=postgres_url, redis_url=redis_url, **{**where, **settings})
+        self.directory.tally.touch()
+        self._tally = self.directory.tally
         self.site = install_fault_jobs(home / "fault jobs")
 
     def __enter__(self) -> Self:
@@ -112,7 +114,7 @@ class JudgedService(Service):
 
     async def verdict(self, *, within: float = 60.0, **options: Any) -> Verdict:
         """Wait until the queue is drained, and let the run be judged: see judge."""
-        await until_drained(self._postgres, self._redis, within=within)
+        await until_drained(self.database_url, self._redis, within=within)
         return await judge(
-            self.directory, database_url=self._postgres, redis_url=self._redis, liveness=self._liveness, **options
+            self.directory, database_url=self.database_url, redis_url=self._redis, liveness=self._liveness, **options
         )
