@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from pathlib import Path
 
 from tests.conftest import free_port
@@ -13,6 +15,7 @@ from tests.faults.load import Load
 from tests.faults.mail_server import MailServer
 from tests.faults.run_directory import RunDirectory
 from tests.system.service import Service
+from tests.until import until
 
 
 async def test_a_healthy_service_does_all_that_it_is_asked_for(
@@ -41,6 +44,22 @@ async def test_a_healthy_service_does_all_that_it_is_asked_for(
             assert load.refused > 10
             assert load.unclear == 0
             await load.look_again()
+        told = await _as_a_program(run.requests("program"), *apis)
+        assert told.startswith("accepted "), told
         await until_drained(postgres_url, redis_url)
         verdict = await judge(run, database_url=postgres_url, redis_url=redis_url)
         assert verdict.passed, verdict.text()
+        assert verdict.figures.attempts > 420
+
+
+async def _as_a_program(log: Path, *apis: str) -> str:
+    """Let the load run as a program until it is told to stop."""
+    arguments = ("-m", "tests.faults.load", str(log), *apis, "--seed", "12", "--clients", "4", "--rate", "100")
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE
+    )
+    await until(lambda: log.exists() and log.read_bytes().count(b'"posted"') > 20)
+    program.terminate()
+    told, _ = await program.communicate()
+    assert program.returncode == 0
+    return told.decode()
