@@ -39,6 +39,8 @@ _DEFAULTS: dict[str, Any] = {
     "client_encoding": "UTF8",
 }
 
+READ_ONLY = "-c default_transaction_read_only=on"  # one of `options`, for connections that only look
+
 _OPTIONS = (
     "-c TimeZone=UTC"
     " -c jit=off"  # statements of a millisecond are not worth compiling
@@ -76,6 +78,9 @@ def connection_string(
     merged = {**_DEFAULTS, "application_name": application, **given}
     planning = "" if reads_whole_tables else _BY_INDEX
     merged["options"] = f"{_OPTIONS}{planning} {options} {given.get('options', '')}".strip()
+    if READ_ONLY in options and merged.get("target_session_attrs") == "read-write":
+        # A session that only reads is never that, so no server would be good enough. What is meant is the one that leads.
+        merged["target_session_attrs"] = "primary"
     return make_conninfo(**merged)
 
 

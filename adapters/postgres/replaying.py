@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from adapters.postgres.connecting import connect
+from adapters.postgres.connecting import READ_ONLY, connect
 from adapters.postgres.job_rows import job_of_row
 from adapters.postgres.migrate import SchemaMismatch, schema_fits
 from adapters.postgres.statements import load_statement
@@ -18,7 +18,7 @@ from commands.ports import LogDamaged, Unavailable
 from projections.replay import CountPage, Horizon, JobPage, LoggedEvent, StateCount
 
 _OPTIONS = (
-    "-c default_transaction_read_only=on"
+    f"{READ_ONLY}"
     # What a range holds is known to the planner only from the parameters.
     " -c plan_cache_mode=force_custom_plan"
     # Pages are read along an index, in its order: the planner would sooner read and sort the whole table for each.

@@ -15,7 +15,7 @@ import msgspec
 import psycopg
 from psycopg import AsyncConnection
 
-from adapters.postgres.connecting import connect
+from adapters.postgres.connecting import READ_ONLY, connect
 from adapters.postgres.job_rows import event_of_row, job_of_row
 from adapters.postgres.migrate import SchemaMismatch, known_migrations, schema_fits
 from adapters.postgres.statements import load_statement
@@ -42,7 +42,7 @@ from projections.verify.ports import (
 )
 
 _OPTIONS = (
-    "-c default_transaction_read_only=on"
+    f"{READ_ONLY}"
     # Parameters decide the plan (a range of ids, or a list of them), and what is in them is known to the planner only so.
     " -c plan_cache_mode=force_custom_plan"
     # A range is a small part of a table that grows for ever; several ranges are asked for at once instead.
