@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
 from typing import Self
 
 import uuid_utils
 
 from adapters.postgres.event_log import PostgresEventLog
-from adapters.postgres.migrate import migrate
+from adapters.postgres.migrate import known_migrations, migrate
 from adapters.redis.names import RELAY
+from benchmarks.history import write_history
 from benchmarks.processes import python, until
+from benchmarks.servers import Servers
 from benchmarks.service import ALL, DATABASE, Service
 from benchmarks.tools import HERE
 from commands.ports import Append
 from domain.job import TRANSITIONS, create
 
-TEMPLATE = "jobledger_new"  # a migrated database to copy
 _PAGE = 1_000
+
+
+def template(servers: Servers) -> str:
+    """The name of a database with this checkout's schema and no job, to be copied; made if there is none."""
+    schema = sha256(b"".join(migration.statements for migration in known_migrations()))
+    name = f"jobledger_{schema.hexdigest()[:12]}"
+    if not servers.has(name):
+        asyncio.run(migrate(servers.make_database(name), TRANSITIONS))
+    return name
+
+
+def aged_database(servers: Servers, *, jobs: int) -> str:
+    """The name of a database that holds so many plain jobs, with this checkout's schema; made once, and kept."""
+    name = f"jobs_{jobs}"
+    if not servers.has(name):
+        draft = f"{name}_new"
+        write_history(servers.make_database(draft, template=template(servers)), jobs=jobs)
+        servers.rename_database(draft, name)
+    asyncio.run(migrate(servers.url_of(name), TRANSITIONS))
+    return name
 
 
 class Jobledger(Service):
@@ -52,12 +74,6 @@ class Jobledger(Service):
         )
         return int(count)
 
-    def make_template(self) -> None:
-        """See to it that there is a migrated database to copy."""
-        servers = self.bench.servers
-        if not servers.has(TEMPLATE):
-            asyncio.run(migrate(servers.make_database(TEMPLATE), TRANSITIONS))
-
     async def _append_created(self, count: int) -> None:
         async with PostgresEventLog(self.url, application="bench") as log:
             for done in range(0, count, _PAGE):
@@ -86,8 +102,7 @@ class Jobledger(Service):
         return self._projected() == head and self.relayed() == head
 
     def _make_database(self) -> str:
-        self.make_template()
-        return self.bench.servers.make_database(DATABASE, template=TEMPLATE)
+        return self.bench.servers.make_database(DATABASE, template=template(self.bench.servers))
 
     def _start(self, kind: str, environ: dict[str, str]) -> None:
         self._children.start(kind, python("-m", "jobledger", kind), environ=environ, cwd=self.bench.scratch)

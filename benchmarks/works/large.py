@@ -7,8 +7,8 @@ from functools import partial
 from types import TracebackType
 
 from benchmarks.bench import Bench, Contender, Run, Work
-from benchmarks.history import job_ids, write_history
-from benchmarks.jobledger_service import TEMPLATE, Jobledger
+from benchmarks.history import job_ids
+from benchmarks.jobledger_service import Jobledger, aged_database
 from benchmarks.processes import BenchFailed, until
 from benchmarks.service import ALL as EVERYTHING
 from benchmarks.service import load_result
@@ -18,21 +18,11 @@ _KNOWN_JOBS = 50_000  # that GETs ask for at random
 _STEADY_RATE = 400  # requests a second, half of them GETs
 
 
-def large_database(bench: Bench) -> str:
-    """The name of the database with the long past; made once, in some minutes, and kept: each run adds its jobs to it."""
-    servers, name = bench.servers, f"large_{bench.sizes.large_jobs}"
-    if not servers.has(name):
-        Jobledger(bench).make_template()
-        write_history(servers.make_database(f"{name}_new", template=TEMPLATE), jobs=bench.sizes.large_jobs)
-        servers.rename_database(f"{name}_new", name)
-    return name
-
-
 class Grown(Jobledger):
     """Jobledger on the database with the long past."""
 
     def _make_database(self) -> str:
-        return self.bench.servers.url_of(large_database(self.bench))
+        return self.bench.servers.url_of(aged_database(self.bench.servers, jobs=self.bench.sizes.large_jobs))
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

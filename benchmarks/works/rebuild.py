@@ -8,11 +8,10 @@ from pathlib import Path
 
 from benchmarks.bench import Bench, Contender, Run, Work, per_job
 from benchmarks.cost import Meter
-from benchmarks.history import write_history
-from benchmarks.jobledger_service import Jobledger
+from benchmarks.jobledger_service import Jobledger, aged_database
 from benchmarks.processes import Children, environment, python
 from benchmarks.servers import connected
-from benchmarks.service import load_result
+from benchmarks.service import DATABASE, load_result
 
 _STEADY_RATE = 200  # requests a second, half of them POSTs
 _SETTLING_SECONDS = 2.0
@@ -43,20 +42,9 @@ _BY_KEYS = ("set enable_hashagg = off", "set enable_seqscan = off")
 _BY_HASH = ("set enable_indexscan = off", "set enable_sort = off", "set work_mem = '1GB'")
 
 
-def history_database(bench: Bench) -> str:
-    """The name of a database with the log that is folded; made once."""
-    servers, name = bench.servers, f"history_{bench.sizes.history_jobs}"
-    if not servers.has(name):
-        Jobledger(bench).make_template()
-        url = servers.make_database(f"{name}_new", template="jobledger_new")
-        write_history(url, jobs=bench.sizes.history_jobs)
-        servers.rename_database(f"{name}_new", name)
-    return name
-
-
 def prepared_history(bench: Bench) -> str:
     """Its URL, with nothing else under way."""
-    name = history_database(bench)
+    name = aged_database(bench.servers, jobs=bench.sizes.history_jobs)
     bench.servers.settle()
     return bench.servers.url_of(name)
 
@@ -65,7 +53,9 @@ class Aged(Jobledger):
     """Jobledger on a copy of that database."""
 
     def _make_database(self) -> str:
-        return self.bench.servers.make_database("bench", template=history_database(self.bench), is_large=True)
+        servers = self.bench.servers
+        past = aged_database(servers, jobs=self.bench.sizes.history_jobs)
+        return servers.make_database(DATABASE, template=past, is_large=True)
 
 
 def statement(settings: tuple[str, ...], bench: Bench) -> Run:
@@ -118,7 +108,7 @@ def under_load(bench: Bench, *, is_rebuilding: bool) -> Run:
 
 
 def _command(workers: int) -> list[str | Path]:
-    return python("-m", "jobledger", "rebuild", "jobs", "--workers", str(workers))
+    return python("-m", "jobledger", "rebuild", "jobs", "--drop-old", "--workers", str(workers))
 
 
 WORK = Work(
