@@ -4,7 +4,7 @@ import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { drive, isDraining } from './protocol.js';
 
-const redis = () => new Redis(process.env.REDIS_URL, { maxRetriesPerRequest: null, enableAutoPipelining: true });
+const redis = () => new Redis(process.env.REDIS_URL, { maxRetriesPerRequest: null, enableAutoPipelining: process.env.PIPELINING === 'yes' });
 const queue = new Queue('bench', { connection: redis() });
 const opts = { removeOnComplete: true, removeOnFail: true };
 

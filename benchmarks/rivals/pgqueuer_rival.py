@@ -12,13 +12,14 @@ from datetime import timedelta
 
 import asyncpg
 import uvloop
-from pgqueuer.db import AsyncpgDriver
+from pgqueuer.db import AsyncpgDriver, AsyncpgPoolDriver
 from pgqueuer.models import Job
 from pgqueuer.qm import QueueManager
 from pgqueuer.queries import Queries
 from pgqueuer.types import QueueExecutionMode
 
 BATCH = int(os.environ["BATCH"])
+CONNECTIONS = int(os.environ.get("CONNECTIONS", "1"))
 
 
 async def main() -> None:
@@ -37,6 +38,7 @@ async def main() -> None:
         print("done", flush=True)
     else:
         print(json.dumps(await latencies(queries, int(numbers[0]))), flush=True)
+    sys.stdout.flush()
     os._exit(0)  # what its manager leaves to be closed is of no interest
 
 
@@ -49,7 +51,7 @@ async def fill(queries: Queries, count: int) -> None:
 
 async def drain(queries: Queries, count: int) -> None:
     """Run until the table has none of the jobs any more; stopping the manager is not part of it."""
-    manager = QueueManager(Queries(AsyncpgDriver(await asyncpg.connect(os.environ["DATABASE_URL"]))))
+    manager = QueueManager(Queries(await driver_of_manager()))
     left = count
     all_ran = asyncio.Event()
 
@@ -71,7 +73,7 @@ async def drain(queries: Queries, count: int) -> None:
 
 
 async def latencies(queries: Queries, count: int) -> list[float]:
-    manager = QueueManager(Queries(AsyncpgDriver(await asyncpg.connect(os.environ["DATABASE_URL"]))))
+    manager = QueueManager(Queries(await driver_of_manager()))
     heard: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     @manager.entrypoint("noop")  # type: ignore[untyped-decorator]
@@ -89,6 +91,13 @@ async def latencies(queries: Queries, count: int) -> list[float]:
         taken.append(1000 * (await heard - queued))
         await asyncio.sleep(random.uniform(0.005, 0.025))
     return taken
+
+
+async def driver_of_manager() -> AsyncpgDriver | AsyncpgPoolDriver:
+    url = os.environ["DATABASE_URL"]
+    if CONNECTIONS == 1:
+        return AsyncpgDriver(await asyncpg.connect(url))
+    return AsyncpgPoolDriver(await asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS))
 
 
 def fail_if_it_failed(running: asyncio.Task[None]) -> None:

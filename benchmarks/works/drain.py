@@ -136,11 +136,14 @@ WORK = Work(
             for workers in (1, 2)
             for kind in (Reference, Jobledger)
         ),
-        _rival(
-            "BullMQ alone",
-            "bullmq.js",
-            {"CONCURRENCY": 100},
-            "concurrency 100, finished jobs removed, nothing in PostgreSQL",
+        *(
+            _rival(
+                f"BullMQ alone{told}",
+                "bullmq.js",
+                {"CONCURRENCY": 100, "PIPELINING": pipelining},
+                "concurrency 100, finished jobs removed, nothing in PostgreSQL",
+            )
+            for told, pipelining in (("", "no"), (", auto-pipelining", "yes"))
         ),
         _rival(
             "graphile-worker",
@@ -148,11 +151,14 @@ WORK = Work(
             {"CONCURRENCY": 24},
             "local queue of 500, completions in batches, 24 at a time; finished jobs are deleted",
         ),
-        _rival(
-            "PgQueuer",
-            "pgqueuer_rival.py",
-            {"BATCH": 1000},
-            "asyncpg, uvloop, batches of 1,000; finished jobs leave one log row",
+        *(
+            _rival(
+                f"PgQueuer, {told}",
+                "pgqueuer_rival.py",
+                {"BATCH": 1000, "CONNECTIONS": connections},
+                "asyncpg, uvloop, batches of 1,000; finished jobs leave one log row",
+            )
+            for told, connections in (("one connection", 1), ("a pool of 4", 4))
         ),
         Contender(
             name="Celery",
