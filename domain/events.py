@@ -36,6 +36,7 @@ class Created(_Data, frozen=True):
     delay: float | None = None  # seconds from this event until it is due
     run_at: datetime | None = None  # or: the moment at which it is due
     timeout: float | None = None  # seconds that each attempt may take; None: the job type's, or the worker's default
+    tags: tuple[str, ...] = ()  # the caller's own words, to find the job by
 
 
 class Queued(_Data, frozen=True):

@@ -6,7 +6,7 @@ each verb decides: state in, events out, or IllegalTransition.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
@@ -30,7 +30,9 @@ from domain.events import (
     Started,
     type_name,
 )
+from domain.limits import checked_timeout
 from domain.retry import RetryPolicy
+from domain.tags import checked_tags
 from domain.waiting import checked_wait
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
@@ -88,6 +90,7 @@ class Job(Struct, frozen=True):
     error: bytes | None = None  # JSON string
     due_at: datetime | None = None  # when its wait is over; None unless it waits
     queued_position: int | None = None  # of the event that queued it; None unless it is queued
+    tags: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -116,6 +119,7 @@ def evolve(job: Job | None, recorded: RecordedEvent) -> Job:
             updated_at=at,
             due_at=due,
             queued_position=recorded.position if due is None else None,
+            tags=event.tags,
         )
     assert job is not None  # only ("", "Created") begins with nothing
     # What belongs to the newest event alone is cleared here and set again below by the event that has it.
@@ -185,10 +189,11 @@ def create(
     delay: float | None = None,
     run_at: datetime | None = None,
     timeout: float | None = None,
+    tags: Sequence[str] = (),
 ) -> list[NewEvent]:
     """Begin a job. `payload` is JSON, kept byte for byte; at most one of `delay` (seconds) and `run_at` is given.
 
-    Raises InvalidWait for one that is out of bounds.
+    Raises InvalidWait, InvalidLimit (of `timeout`) and InvalidTags for what is out of bounds.
     """
     delay, run_at = checked_wait(delay=delay, run_at=run_at)
     event = Created(
@@ -199,7 +204,8 @@ def create(
         max_attempts=max_attempts,
         delay=delay,
         run_at=run_at,
-        timeout=timeout,
+        timeout=checked_timeout(timeout),
+        tags=checked_tags(tags) if tags else (),
     )
     return [NewEvent(event, payload)]
 

@@ -30,6 +30,7 @@ class JobState(Struct, frozen=True, rename="camel"):
     error: Raw
     due_at: str | None
     queued_position: int | None
+    tags: tuple[str, ...]
 
 
 def job_state(job: Job) -> JobState:
@@ -52,6 +53,7 @@ def job_state(job: Job) -> JobState:
         error=raw(job.error),
         due_at=None if job.due_at is None else timestamp(job.due_at),
         queued_position=job.queued_position,
+        tags=job.tags,
     )
 
 

@@ -19,7 +19,7 @@ Database = psycopg.Connection[tuple[Any, ...]]
 
 _JOB_COLUMNS = (
     "version, state, type, priority, attempts, used, max_attempts, created_at, updated_at, worker, outcome,"
-    " result::text, error::text, due_at, queued_position"
+    " result::text, error::text, due_at, queued_position, tags"
 )
 
 

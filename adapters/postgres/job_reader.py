@@ -15,7 +15,7 @@ from domain.events import RecordedEvent
 from domain.job import Job, fold
 from domain.moment import BeforeCreation, BeyondHead, Moment
 
-_JOB_COLUMNS = 15  # of sql/queries/job.sql; what follows them are an event's
+_JOB_COLUMNS = 16  # of sql/queries/job.sql; what follows them are an event's
 _LOG_COLUMNS = 4  # of sql/queries/job_as_of.sql, likewise
 
 

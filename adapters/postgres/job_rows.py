@@ -10,7 +10,7 @@ from domain.job import Job
 
 
 def job_of_row(job_id: str, row: tuple[Any, ...]) -> Job:
-    """The Job of the first 15 columns of sql/queries/job.sql."""
+    """The Job of the first 16 columns of sql/queries/job.sql."""
     (
         version,
         state,
@@ -27,6 +27,7 @@ def job_of_row(job_id: str, row: tuple[Any, ...]) -> Job:
         error,
         due_at,
         queued_position,
+        tags,
     ) = row
     return Job(
         id=job_id,
@@ -45,6 +46,7 @@ def job_of_row(job_id: str, row: tuple[Any, ...]) -> Job:
         error=None if error is None else error.encode(),
         due_at=due_at,
         queued_position=queued_position,
+        tags=() if tags is None else tuple(tags),
     )
 
 

@@ -29,7 +29,7 @@ _FOLD = """
         min(recorded_at) as created_at, max(recorded_at) as updated_at,
         null::text as worker, null::text as outcome, null::json as error,
         (array_agg(content order by version) filter (where type = 'Completed'))[1] as result,
-        null::timestamptz as due_at, null::bigint as queued_position
+        null::timestamptz as due_at, null::bigint as queued_position, null::text[] as tags
     from events group by job_id
 """
 _INDEXES = (

@@ -14,6 +14,7 @@ select
     -- of Created alone
     c.type,
     c.priority,
+    c.tags,
     g.created_at,
     -- of the newest event that sets it
     (g.datas[g.started] ->> 'attempt')::int as attempts,
@@ -80,4 +81,4 @@ from (
     offset 0  -- so that all this is reckoned once, not wherever it is used
 ) g
 left join lateral json_to_record(case when g.is_new then g.datas[1] end)
-    as c (type text, priority text, used int, "maxAttempts" int) on true
+    as c (type text, priority text, used int, "maxAttempts" int, tags text[]) on true

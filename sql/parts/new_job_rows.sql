@@ -4,6 +4,6 @@ select
     f.created_at, f.updated_at, f.worker,
     case when f.state <> 'Completed' then f.outcome end,
     case when f.state <> 'Completed' then f.error end,
-    f.result, f.due_at, f.queued_position
+    f.result, f.due_at, f.queued_position, f.tags
 from folded f
 where f.is_new

@@ -16,18 +16,19 @@
         case when f.outcome is distinct from w.outcome then 'outcome' end,
         case when f.due_at is distinct from w.due_at then 'due_at' end,
         case when f.queued_position is distinct from w.queued_position then 'queued_position' end,
+        case when f.tags is distinct from w.tags then 'tags' end,
         case when f.error::text is distinct from w.error::text then 'error' end,
         case when f.result::text is distinct from w.result::text then 'result' end
     ], null) as columns,
     (
         select to_json(shown) from (
             select f.version, f.state, f.type, f.priority, f.attempts, f.used, f.max_attempts, f.created_at,
-                   f.updated_at, f.worker, f.outcome, f.due_at, f.queued_position
+                   f.updated_at, f.worker, f.outcome, f.due_at, f.queued_position, f.tags
         ) shown
     )::text as in_table,
     (
         select to_json(shown) from (
             select w.version, w.state, w.type, w.priority, w.attempts, w.used, w.max_attempts, w.created_at,
-                   w.updated_at, w.worker, w.outcome, w.due_at, w.queued_position
+                   w.updated_at, w.worker, w.outcome, w.due_at, w.queued_position, w.tags
         ) shown
     )::text as in_log

@@ -65,7 +65,7 @@ changed as (
 added as (
     insert into {table} (
         id, version, state, type, priority, attempts, used, max_attempts,
-        created_at, updated_at, worker, outcome, error, result, due_at, queued_position
+        created_at, updated_at, worker, outcome, error, result, due_at, queued_position, tags
     )
     -- part: new_job_rows
     on conflict (id) do nothing

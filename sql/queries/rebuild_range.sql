@@ -14,7 +14,7 @@ folded as (
 )
 insert into jobs_next (
     id, version, state, type, priority, attempts, used, max_attempts,
-    created_at, updated_at, worker, outcome, error, result, due_at, queued_position
+    created_at, updated_at, worker, outcome, error, result, due_at, queued_position, tags
 )
 -- part: new_job_rows
   and f.events = f.version

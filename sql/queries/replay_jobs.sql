@@ -30,12 +30,12 @@ folded as (
 select
     b.job_id::text, j.id::text,
     j.version, j.state, j.type, j.priority, j.attempts, j.used, j.max_attempts, j.created_at, j.updated_at,
-    j.worker, j.outcome, j.result::text, j.error::text, j.due_at, j.queued_position
+    j.worker, j.outcome, j.result::text, j.error::text, j.due_at, j.queued_position, j.tags
 from bound b
 left join (
     -- part: new_job_rows
 ) as j (
     id, version, state, type, priority, attempts, used, max_attempts,
-    created_at, updated_at, worker, outcome, error, result, due_at, queued_position
+    created_at, updated_at, worker, outcome, error, result, due_at, queued_position, tags
 ) on true
 order by j.id

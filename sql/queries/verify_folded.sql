@@ -13,12 +13,12 @@ folded as (
 ),
 wanted (
     id, version, state, type, priority, attempts, used, max_attempts,
-    created_at, updated_at, worker, outcome, error, result, due_at, queued_position
+    created_at, updated_at, worker, outcome, error, result, due_at, queued_position, tags
 ) as (
     -- part: new_job_rows
 )
 select
     w.id::text,
     w.version, w.state, w.type, w.priority, w.attempts, w.used, w.max_attempts, w.created_at, w.updated_at,
-    w.worker, w.outcome, w.result::text, w.error::text, w.due_at, w.queued_position
+    w.worker, w.outcome, w.result::text, w.error::text, w.due_at, w.queued_position, w.tags
 from wanted w

@@ -19,7 +19,7 @@ folded as (
 ),
 wanted (
     id, version, state, type, priority, attempts, used, max_attempts,
-    created_at, updated_at, worker, outcome, error, result, due_at, queued_position
+    created_at, updated_at, worker, outcome, error, result, due_at, queued_position, tags
 ) as (
     -- part: new_job_rows
 ),
@@ -37,7 +37,7 @@ select
 from wanted w
 full join found f on f.id = w.id
 where (f.id, f.version, f.state, f.type, f.priority, f.attempts, f.used, f.max_attempts, f.created_at, f.updated_at,
-       f.worker, f.outcome, f.due_at, f.queued_position, f.error::text, f.result::text)
+       f.worker, f.outcome, f.due_at, f.queued_position, f.tags, f.error::text, f.result::text)
     is distinct from
       (w.id, w.version, w.state, w.type, w.priority, w.attempts, w.used, w.max_attempts, w.created_at, w.updated_at,
-       w.worker, w.outcome, w.due_at, w.queued_position, w.error::text, w.result::text)
+       w.worker, w.outcome, w.due_at, w.queued_position, w.tags, w.error::text, w.result::text)

@@ -48,6 +48,6 @@ where not coalesce(
     and l.data3 = l.data2
     and j.version = 3 and j.state = 'Completed' and j.attempts = 1 and j.used = 0
     and j.created_at = l.recorded_at1 and j.updated_at = l.recorded_at3
-    and j.worker is null and j.outcome is null and j.error is null and j.due_at is null and j.queued_position is null
+    and j.worker is null and j.outcome is null and j.error is null and j.due_at is null and j.queued_position is null and j.tags is null
     and j.result::text is not distinct from l.content3,
     false)

@@ -80,6 +80,7 @@ def shown(job: Job) -> dict[str, Any]:
         "error": None if job.error is None else json.loads(job.error),
         "dueAt": None if job.due_at is None else timestamp(job.due_at),
         "queuedPosition": job.queued_position,
+        "tags": list(job.tags),
     }
 
 

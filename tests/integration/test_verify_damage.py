@@ -196,6 +196,7 @@ _PLAIN_DAMAGES = [
             "max_attempts": "max_attempts + 1", "created_at": "created_at - interval '1 microsecond'",
             "updated_at": "updated_at + interval '1 microsecond'", "worker": "'w'", "outcome": "'error'",
             "result": "'1234'", "error": "'\"x\"'", "due_at": "now()", "queued_position": "1",
+            "tags": "'{x}'",
         }.items()
     ),
     "delete from jobs where id = %(job)s",

@@ -28,6 +28,7 @@ LIVENESS = timedelta(seconds=15)  # nobody is given up before he has been silent
 
 _BEGIN = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
 _NAMES = ("CSV_EXPORT", "EMAIL_SEND", "größe/☃")
+_TAGS: tuple[tuple[str, ...], ...] = ((), ("daily",), ("größe ☃", "a,{b}", "NULL", '"\\'))
 _REASONS = (None, "no longer wanted", "zurückgezogen 😀 \"quoted\" \\ '%s'")
 _PAUSES = (0.001, 0.0, 0.25, 1.0, 20.0)  # seconds from one command to the next
 _DELAYS = (0.0, 0.001, 1.5, 0.1, 60.0, 86_400.123)
@@ -141,6 +142,7 @@ class HistoryMaker:
             delay=pick(_DELAYS) if when == "delay" else None,
             run_at=self._now + pick(_RUN_AT) if when == "runAt" else None,
             timeout=pick((None, 30.0)),
+            tags=_TAGS[number % len(_TAGS)],
         )
         self._record(job_id, None, events, actor="key:shop ☃")
 

@@ -48,7 +48,7 @@ def test_findings_keep_the_first_by_position_and_count_all() -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"used": 77}, {"result": b"another"}, {"worker": "nobody"}, {"queued_position": 3}]
+    "changed", [{"used": 77}, {"result": b"another"}, {"worker": "nobody"}, {"queued_position": 3}, {"tags": ("x",)}]
 )
 def test_folds_that_differ_in_any_column_are_reported(changed: dict[str, object]) -> None:
     history = seeded_history(1, jobs=5, commands=40)
