@@ -76,6 +76,7 @@ class Worker:
         self._pause_after = pause_after
         self._has_claimed = False  # whether the last try to read or claim went well
         self._claiming_since: float | None = None  # of the monotonic clock
+        self._claiming: frozenset[str] = frozenset()  # ids of the jobs whose claim has no answer yet
         self._stopping = False
         self._releasing = False  # from when on nothing may begin any more
         self._has_ended = asyncio.Event()  # whether `run` has
@@ -120,7 +121,7 @@ class Worker:
     async def finish(self, *, grace: float) -> bool:
         """After `stop`: let what runs end within `grace` seconds, and release what does not; whether all of it has ended.
 
-        The last fifth of the time is for the released ones: their code is told to stop, and their closing is written.
+        A claim that has no answer yet may be in the log, and so has not ended. The last fifth of the time is for the released ones: their code is told to stop, and their closing is written.
         """
         ticking = asyncio.create_task(self._tick(), name="tick")
         try:
@@ -138,7 +139,7 @@ class Worker:
                         await asyncio.wait(self._background)
         finally:
             ticking.cancel()
-        return len(self.running) == 0
+        return self._has_ended.is_set() and len(self.running) == 0
 
     def hear(self, answer: HeartbeatAnswer) -> None:
         """Act on what the database said to a heartbeat of this worker."""
@@ -146,8 +147,8 @@ class Worker:
         if gone := self.running.abandon(answer.closed):
             self._report.warning("attempts were closed by somebody else", job_ids=gone)
         for job_id in answer.strays:
-            # A claim whose answer is still on its way is ours, not a stray.
-            if job_id not in self.running:
+            # A claim whose answer is still on its way is no stray: it will run.
+            if job_id not in self.running and job_id not in self._claiming:
                 self._in_background(self._close_stray(job_id))
 
     def begin_anew(self, name: str) -> None:
@@ -198,16 +199,23 @@ class Worker:
             await self._queue.park(unknown)
 
     async def _claim(self, entries: Sequence[QueueEntry]) -> None:
+        name, queue = self.name, self._queue
         self._claiming_since = time.monotonic()
+        self._claiming = frozenset(entry.job_id for entry in entries)
         try:
-            claims = await claim_jobs(entries, worker=self.name, log=self._log)
+            claims = await claim_jobs(entries, worker=name, log=self._log)
         finally:
             self._claiming_since = None
-        for claimed in claims.attempts:
-            self._start(claimed)
+            self._claiming = frozenset()
+        if name == self.name:
+            for claimed in claims.attempts:
+                self._start(claimed)
+        elif claims.attempts:  # given up while the answer was out: who gave it up closes what it owned
+            gone = [claimed.job.id for claimed in claims.attempts]
+            self._report.warning("what was claimed before beginning anew is not run", was=name, job_ids=gone)
         if claims.settled:
             # After Started is durable, not before: a crash between the two delivers again, and the log refuses the double.
-            self._in_background(self._acknowledge(self._queue, claims.settled))
+            self._in_background(self._acknowledge(queue, claims.settled))
         if claims.refused:
             await self._pause(REFUSED_PAUSE)  # the heartbeat will hear that this worker was given up
 

@@ -102,7 +102,7 @@ async def run(settings: Settings) -> None:
             threads.shutdown(wait=False)
         _log.info("worker stopped")
         if not all_ended:
-            # Their threads do not end (and the interpreter would wait for these for ever), or the log cannot be written.
+            # Their threads do not end (and the interpreter would wait for these for ever), or the log does not answer.
             _log.warning("attempts stay open, and will be closed as lost", jobs=len(worker.running))
             os._exit(EXIT_HOPELESS if is_hopeless else 0)
 
