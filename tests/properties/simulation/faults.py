@@ -27,7 +27,7 @@ JudgeAppend = Callable[[Sequence[Append], Sequence[Answer]], None]
 
 
 class Fault(Struct, frozen=True):
-    """What becomes of `times` commands, from the command number `nth` (1 is the first) of the next call on."""
+    """What becomes of `times` commands, from the command number `nth` (1 is the first) of those to come."""
 
     kind: FaultKind
     nth: int = 1
@@ -35,24 +35,30 @@ class Fault(Struct, frozen=True):
 
 
 class Faults:
-    """The fault that is planned, whether Redis can be reached, and the commands that are still on their way."""
+    """The fault that lies ahead, whether Redis can be reached, and the commands that are still on their way."""
 
     def __init__(self) -> None:
-        self._planned: Fault | None = None
+        self._ahead: Fault | None = None
         self._seen = 0
         self.redis_is_away = False
         self.delayed: list[Callable[[], Awaitable[Any]]] = []
 
     def plan(self, fault: Fault | None) -> None:
-        self._planned = fault
+        """It lies ahead from now on, in place of another one; None: all goes well."""
+        self._ahead = fault
         self._seen = 0
 
     def strike(self) -> FaultKind | None:
         """Called once for each command: the fault that it meets."""
-        self._seen += 1
-        if self._planned is None or not 0 <= self._seen - self._planned.nth < self._planned.times:
+        if self._ahead is None:
             return None
-        return self._planned.kind
+        self._seen += 1
+        if self._seen < self._ahead.nth:
+            return None
+        kind = self._ahead.kind
+        if self._seen + 1 == self._ahead.nth + self._ahead.times:
+            self._ahead = None
+        return kind
 
 
 class SharedConnection:

@@ -128,7 +128,9 @@ class Service:
             call = waiting[0]
             if call.method == "append":  # nobody is left to try it again and again
                 call.perform = partial(self.world.new_log(patience=0.0).append, *call.arguments)
-            self.world.perform(call, fault=under_way)
+            self.world.faults.plan(under_way)
+            self.world.perform(call)
+            self.world.faults.plan(None)
         process.kill()
         match process:
             case Api():
@@ -157,6 +159,7 @@ class Service:
     def heal(self) -> None:
         """End all that is wrong; and let there be a worker that is well."""
         self.world.faults.redis_is_away = False
+        self.world.faults.plan(None)
         while self.world.faults.delayed:
             self.world.let_delayed_arrive(0)
         for process in self.processes:

@@ -9,7 +9,7 @@ from adapters.redis.names import GROUP
 from commands.ports import IdempotencyKey
 from commands.queue_ports import STREAMS
 from domain.events import Priority
-from tests.properties.simulation.faults import Fault
+from tests.properties.simulation.faults import Fault, FaultKind
 from tests.properties.simulation.processes import LOOPS, REFUSED, NewJob, appends_before, work_on
 from tests.properties.simulation.service import ALL_TYPES, Service
 from tests.properties.simulation.worker_process import STUBBORN, TIMEOUT
@@ -28,10 +28,11 @@ _HARMS = (
     "flush the scripts",
     "go away or come back",
 )
+_KINDS: st.SearchStrategy[FaultKind] = st.sampled_from(("before", "after", "delayed"))
 _FAULTS = st.builds(
     Fault,
-    kind=st.sampled_from(("before", "after", "delayed")),
-    nth=st.sampled_from((1, 1, 2, 3)),
+    kind=_KINDS,
+    nth=st.integers(1, 8),
     times=st.integers(1, 2),
 )
 _ANY = st.integers(0, 7)  # one of those that there are, modulo their number
@@ -46,13 +47,15 @@ class SystemMachine(RuleBasedStateMachine):
         super().__init__()
         self.service = Service(self.world)
 
-    @initialize(types=st.sampled_from(_TYPES), jobs=st.integers(0, 3))
-    def begin_with_work(self, types: tuple[str, ...], jobs: int) -> None:
-        self.service.start_a_worker(types)
-        if jobs:
-            self.create(0, jobs, "A", "default", b"1", 2, None, is_done=True)
-            self.service.finish(self.service.dispatchers[0], "relay")  # makes the queue
-            self.service.finish(self.service.dispatchers[0], "relay")
+    @initialize(
+        workers=st.integers(1, 2), types=st.sampled_from(_TYPES), jobs=st.integers(1, 4), seconds=st.integers(0, 2)
+    )
+    def begin_in_the_middle(self, workers: int, types: tuple[str, ...], jobs: int, seconds: int) -> None:
+        for _ in range(workers):
+            self.service.start_a_worker(types)
+        self.create(0, jobs, "A", "default", b"1", 2, None, is_done=True)
+        for _ in range(seconds):
+            self.service.work_together()
 
     # What clients do.
 
@@ -103,8 +106,9 @@ class SystemMachine(RuleBasedStateMachine):
     # What processes do.
 
     @precondition(lambda self: any(process.calls for process in self.service.awake))
-    @rule(process=_ANY, calls=st.integers(1, 6))
-    def go_on(self, process: int, calls: int) -> None:
+    @rule(process=_ANY, calls=st.integers(1, 6), fault=st.none() | _FAULTS)
+    def go_on(self, process: int, calls: int, fault: Fault | None) -> None:
+        self._something_lies_ahead(fault)
         busy = [process for process in self.service.awake if process.calls]
         work_on(self.world, busy[process % len(busy)], calls)
 
@@ -113,7 +117,8 @@ class SystemMachine(RuleBasedStateMachine):
     def perform(self, call: int, fault: Fault | None, is_answered: bool) -> None:
         waiting = self.service.waiting()
         process, chosen = waiting[call % len(waiting)]
-        self.world.perform(*appends_before(process, chosen), fault=fault)
+        self._something_lies_ahead(fault)
+        self.world.perform(*appends_before(process, chosen))
         if is_answered:
             process.deliver(chosen)
 
@@ -124,8 +129,9 @@ class SystemMachine(RuleBasedStateMachine):
         process, chosen = answered[call % len(answered)]
         process.deliver(chosen)
 
-    @rule(dispatcher=st.integers(0, 1), what=st.sampled_from(LOOPS), is_done=st.booleans())
-    def dispatch(self, dispatcher: int, what: str, is_done: bool) -> None:
+    @rule(dispatcher=st.integers(0, 1), what=st.sampled_from(LOOPS), is_done=st.booleans(), fault=st.none() | _FAULTS)
+    def dispatch(self, dispatcher: int, what: str, is_done: bool, fault: Fault | None) -> None:
+        self._something_lies_ahead(fault)
         acting = self.service.dispatchers[dispatcher]
         if is_done:
             self.service.finish(acting, what)
@@ -134,8 +140,9 @@ class SystemMachine(RuleBasedStateMachine):
 
     @rule(fault=st.none() | _FAULTS, pages=st.integers(1, 3))
     def project(self, fault: Fault | None, pages: int) -> None:
-        for page in range(pages):
-            self.world.fold(fault if page == 0 else None)
+        self._something_lies_ahead(fault)
+        for _ in range(pages):
+            self.world.fold()
 
     @precondition(lambda self: len(self.service.workers) < _MOST_WORKERS)
     @rule(types=st.sampled_from(_TYPES))
@@ -160,8 +167,9 @@ class SystemMachine(RuleBasedStateMachine):
             self.service.beat()
             self.service.finish(self.service.dispatchers[watcher], "watch")
 
-    @rule(seconds=st.integers(1, 3))
-    def all_goes_well(self, seconds: int) -> None:
+    @rule(seconds=st.integers(1, 3), fault=st.none() | st.builds(Fault, kind=_KINDS, nth=st.integers(1, 60)))
+    def all_go_on(self, seconds: int, fault: Fault | None) -> None:
+        self._something_lies_ahead(fault)
         for _ in range(seconds):
             self.service.work_together()
 
@@ -224,6 +232,10 @@ class SystemMachine(RuleBasedStateMachine):
     @invariant()
     def everybody_runs_what_is_his(self) -> None:
         self.service.judge_workers()
+
+    def _something_lies_ahead(self, fault: Fault | None) -> None:
+        if fault is not None:
+            self.world.faults.plan(fault)
 
     def teardown(self) -> None:
         try:

@@ -28,7 +28,6 @@ from adapters.postgres.worker_registry import PostgresWorkerRegistry
 from adapters.redis.connecting import connect as connect_redis
 from commands.ports import Unavailable
 from tests.properties.simulation.faults import (
-    Fault,
     Faults,
     FaultyLog,
     FaultyProjection,
@@ -41,6 +40,7 @@ from tests.properties.simulation.stepped_loop import Clock
 from tests.real_log import Database, checkpoint, connected, read_jobs
 
 T = TypeVar("T")
+_READS = ("feed", "jobs", "queued", "table", "waiting")  # ports over PostgreSQL beside the log
 _BEGINNING = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
 PAGE = 5  # positions that the projector folds at once
 
@@ -97,7 +97,7 @@ class World:
         self.projection = FaultyProjection(postgres_url, page=PAGE, faults=self.faults)
         self.feed = PostgresQueueFeed(postgres_url)
         self.connection = _OneConnection(postgres_url)
-        self.dispatch = PostgresDispatch(cast("Any", self.connection), holder="simulation")
+        self.dispatch = _TalliedDispatch(self)
         self.jobs = PostgresJobReader(self.connection)
         self.registry = _TalliedRegistry(postgres_url, self)
         self.redis = make_faulty(connect_redis(redis_url, name="simulation"), self.faults)
@@ -129,22 +129,17 @@ class World:
         """Wait for the outside."""
         return self.io_loop.run_until_complete(_waited_for(work))
 
-    def perform(self, *calls: Call, fault: Fault | None = None) -> None:
-        """Do what the calls ask for, all at once, with one fault among their commands."""
-        self.faults.plan(fault)
-        try:
-            answers = self.io(_all_of(calls))
-        finally:
-            self.faults.plan(None)
-        for call, answer in zip(calls, answers, strict=True):
+    def perform(self, *calls: Call) -> None:
+        """Do what the calls ask for, all at once."""
+        for call, answer in zip(calls, self.io(_all_of(calls, self.faults)), strict=True):
             call.is_performed = True
-            if isinstance(answer, Exception):
-                if not isinstance(answer, Unavailable):
-                    raise answer
+            if not isinstance(answer, Exception):
+                self._judge(call, answer)
+                call.answer = answer
+            elif isinstance(answer, Unavailable):
                 call.error = answer
             else:
-                call.answer = answer
-                self._judge(call)
+                raise answer
 
     def pass_time(self, seconds: float) -> None:
         self.clock.milliseconds += round(seconds * 1000)
@@ -159,15 +154,12 @@ class World:
         arrive = self.faults.delayed.pop(index)
         self.io(arrive())
 
-    def fold(self, fault: Fault | None = None) -> bool:
+    def fold(self) -> bool:
         """Let the projector fold a page; whether it did. Its table is judged."""
-        self.faults.plan(fault)
         try:
             page = self.io(self.projection.fold_page())
         except Unavailable:
             page = None
-        finally:
-            self.faults.plan(None)
         self.model.judge_table(read_jobs(self.database), checkpoint(self.database))
         return page is not None and page.rows > 0
 
@@ -197,14 +189,12 @@ class World:
         self._ids += 1
         return str(UUID(int=(0x0190F5FE << 96) | (0x7 << 76) | (0x8 << 60) | self._ids))
 
-    def _judge(self, call: Call) -> None:
+    def _judge(self, call: Call, answer: Any) -> None:
         match call.port, call.method:
             case "log", "append":
-                self.model.judge_told(call.arguments[0], call.answer)
+                self.model.judge_told(call.arguments[0], answer)
             case "jobs", "find":
-                self.model.judge_row(call.answer, call.arguments[0])
-            case "table", "remove" if call.answer:
-                self.model.log.workers.discard(call.arguments[0])
+                self.model.judge_row(answer, call.arguments[0])
 
     def close(self) -> None:
         self.io(self._appending.aclose())
@@ -248,6 +238,20 @@ class _TalliedRegistry(PostgresWorkerRegistry):
         self._world.model.log.workers.discard(worker)
 
 
+class _TalliedDispatch(PostgresDispatch):
+    """The model hears who is given up."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(cast("Any", world.connection), holder="simulation")
+        self._world = world
+
+    async def remove(self, worker: str, *, counter: int) -> bool:
+        is_removed = await super().remove(worker, counter=counter)
+        if is_removed:
+            self._world.model.log.workers.discard(worker)
+        return is_removed
+
+
 class _OneConnection:
     """Lends the same connection to everybody, one after another."""
 
@@ -270,10 +274,15 @@ async def _waited_for(work: Awaitable[T]) -> T:
     return await work
 
 
-async def _all_of(calls: Sequence[Call]) -> list[Any]:
-    if len(calls) > 1:
-        return await asyncio.gather(*(call.perform() for call in calls), return_exceptions=True)
-    try:
-        return [await calls[0].perform()]
-    except Unavailable as exc:
-        return [exc]
+async def _all_of(calls: Sequence[Call], faults: Faults) -> list[Any]:
+    return await asyncio.gather(*(_performed(call, faults) for call in calls), return_exceptions=True)
+
+
+async def _performed(call: Call, faults: Faults) -> Any:
+    if call.port not in _READS:  # what has no faults of its own
+        return await call.perform()
+    kind = faults.strike()
+    answer = None if kind in ("before", "delayed") else await call.perform()
+    if kind is not None:
+        raise Unavailable(f"lost: {kind}", dependency="PostgreSQL")
+    return answer
