@@ -121,7 +121,8 @@ class Worker:
     async def finish(self, *, grace: float) -> bool:
         """After `stop`: let what runs end within `grace` seconds, and release what does not; whether all of it has ended.
 
-        A claim that has no answer yet may be in the log, and so has not ended. The last fifth of the time is for the released ones: their code is told to stop, and their closing is written.
+        The last fifth of the time is for the released ones: their code is told to stop, and their closing is written. A claim
+        that has no answer yet may be in the log: it has not ended.
         """
         ticking = asyncio.create_task(self._tick(), name="tick")
         try:
