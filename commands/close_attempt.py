@@ -1,13 +1,15 @@
-"""Close an attempt: what became of its code, as events, in the log exactly once."""
+"""Close attempts: what became of their code, as events, in the log exactly once. One append for all that ended together."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 
 from commands.attempt import Errored, Outcome, Stopped, Succeeded
-from commands.ports import Append, Appended, Conflict, EventLog, RejectedData
+from commands.ports import Answer, Append, Appended, Conflict, EventLog, RejectedData
 from domain import job as verbs
 from domain.events import NewEvent
 from domain.job import Job
@@ -15,6 +17,15 @@ from domain.retry import RetryPolicy
 
 # Why the worker told the code to stop; None: it did not.
 StopReason = Literal["timeout", "cancelled", "released"]
+
+
+class Ended(Struct, frozen=True):
+    """An attempt whose code has ended. `timeout`: the seconds that it had."""
+
+    job: Job  # while it ran
+    outcome: Outcome
+    stopped_for: StopReason | None
+    timeout: float
 
 
 def decide_closing(
@@ -58,32 +69,41 @@ def decide_closing(
             )
 
 
-async def close_attempt(
-    job: Job,
-    outcome: Outcome,
-    *,
-    stopped_for: StopReason | None,
-    timeout: float,
-    policy: RetryPolicy,
-    actor: str,
-    log: EventLog,
-) -> bool:
-    """Append what `decide_closing` says; whether this closed the attempt. False: it had been given up, it is no longer ours.
+async def close_attempts(
+    ended: Sequence[Ended], *, policy: RetryPolicy, actor: str, log: EventLog
+) -> list[bool | Ended]:
+    """Append what `decide_closing` says of each. The answers, in order: True, this closed it; False, it had been given up
+    and is no longer ours; an Ended: the log wants it closed another way, as this says, by one more call.
 
-    Raises Unavailable.
+    Raises Unavailable: nothing is known of any.
     """
-    while True:
-        events = decide_closing(job, outcome, stopped_for=stopped_for, timeout=timeout, policy=policy)
-        [answer] = await log.append([Append(job_id=job.id, expected=job.version, events=events, actor=actor)])
-        match answer:
-            case Appended():
-                return True
-            case Conflict(found_type="CancelRequested") if answer.last_version == job.version + 1:
-                # Somebody asked to cancel in this very moment: the closing follows that, one version later.
-                job = msgspec.structs.replace(job, version=answer.last_version, state="CancelRequested")
-            case RejectedData():
-                # The effect is there, and would be again: only its result cannot be kept.
-                text = msgspec.json.encode(f"the result cannot be stored: {answer}"[:1000].replace("\0", "\u2400"))
-                outcome = Errored(text, permanent=True)
-            case _:
-                return False
+    answers = await log.append(
+        [
+            Append(
+                job_id=one.job.id,
+                expected=one.job.version,
+                events=decide_closing(
+                    one.job, one.outcome, stopped_for=one.stopped_for, timeout=one.timeout, policy=policy
+                ),
+                actor=actor,
+            )
+            for one in ended
+        ]
+    )
+    return [_after(answer, one) for answer, one in zip(answers, ended, strict=True)]
+
+
+def _after(answer: Answer, ended: Ended) -> bool | Ended:
+    match answer:
+        case Appended():
+            return True
+        case Conflict(found_type="CancelRequested") if answer.last_version == ended.job.version + 1:
+            # Somebody asked to cancel in this very moment: the closing follows that, one version later.
+            job = msgspec.structs.replace(ended.job, version=answer.last_version, state="CancelRequested")
+            return msgspec.structs.replace(ended, job=job)
+        case RejectedData():
+            # The effect is there, and would be again: only its result cannot be kept.
+            text = msgspec.json.encode(f"the result cannot be stored: {answer}"[:1000].replace("\0", "\u2400"))
+            return msgspec.structs.replace(ended, outcome=Errored(text, permanent=True))
+        case _:
+            return False

@@ -1,6 +1,6 @@
 """The attempts that one worker runs: how many more fit, which are overdue, and why one was told to stop.
 
-Not here: what becomes of an attempt in the log (close_attempt), and reading the queue (worker).
+Not here: what becomes of an attempt in the log (closings), and reading the queue (worker).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The worker: reads entries, claims them in batches, runs their code, closes the attempts.
 
-A job's way: `_take` claims what was read, `_run` runs one attempt and closes it. While a batch is being claimed, attempts
-run, and their closings share the next append.
+A job's way: `_take` claims what was read, `_run` runs one attempt, `Closings` closes it. While a batch is being claimed,
+attempts run, and their closings share the next append.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import msgspec
 
 from commands.attempt import AttemptContext, AttemptRunner, Errored, Outcome, Stopped
 from commands.claim_jobs import ClaimedAttempt, claim_jobs
-from commands.close_attempt import close_attempt
 from commands.close_lost import close_stray
+from commands.closings import Closings
 from commands.liveness import HeartbeatAnswer
 from commands.outages import Outages
 from commands.ports import EventLog, JobReader, QueueEntry, Unavailable
@@ -63,6 +63,7 @@ class Worker:
     ) -> None:
         self.name = name
         self.running = RunningAttempts(slots=slots)
+        self._closings = Closings(running=self.running, log=log, policy=policy, report=report, pause_after=pause_after)
         self._queue_of = queue_of
         self._queue = queue_of(name)
         self._log = log
@@ -247,23 +248,8 @@ class Worker:
         finally:
             running.code_ended()
             self.running.free_slot()
-        failures = 0
-        while self.running.is_ours(running):
-            try:
-                if not await close_attempt(
-                    running.job,
-                    outcome,
-                    stopped_for=running.stopped_for,
-                    timeout=running.timeout,
-                    policy=self._policy,
-                    actor=self.name,
-                    log=self._log,
-                ):
-                    self._report.warning("the attempt was no longer ours", job_id=running.job.id)
-                self.running.remove(running)
-            except Unavailable:
-                failures += 1
-                await asyncio.sleep(self._pause_after(failures))  # the outcome is kept, and with it the slot
+        if self.running.is_ours(running):
+            self._closings.add(running, outcome, actor=self.name)
 
     async def _acknowledge(self, queue: ClaimQueue, entries: Sequence[QueueEntry]) -> None:
         # What cannot be acknowledged stays pending; the sweep finds it, and the log says that it was claimed.

@@ -50,9 +50,9 @@ _KEEP_UP = "keep up with what is to be written"  # what outages know that by
 
 
 class OnAppended(Protocol):
-    """Is told of a batch that wrote something, and whether one of its events may queue a job."""
+    """Is told of a batch that wrote something: of about how many events, and whether one of them may queue a job."""
 
-    def __call__(self, *, queues: bool) -> None: ...
+    def __call__(self, *, events: int, queues: bool) -> None: ...
 
 
 class _Encoded(Struct, frozen=True):
@@ -209,7 +209,10 @@ class PostgresEventLog:
             if type(answer) is Appended and answer.position > self._told_position:
                 self._told_position = answer.position
         if self._on_appended is not None and any(type(answer) is Appended for answer in answers):
-            self._on_appended(queues=any(not _QUEUEING.isdisjoint(encoded.types) for encoded in batch))
+            self._on_appended(
+                events=len(batch),
+                queues=any(not _QUEUEING.isdisjoint(encoded.types) for encoded in batch),
+            )
         # append_events hears one command a job; the others are heard after it, one by one: a claim of what is long over must
         # not cost its job the closing, or the claim, that stands behind it.
         if unheard := _unheard(batch, answers):

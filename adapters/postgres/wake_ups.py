@@ -1,9 +1,9 @@
 """NOTIFY and LISTEN: who has appended tells those who read. Only a hint: every reader polls as well.
 
 A NOTIFY takes a lock of the whole cluster at its commit, so it is never part of an append: it follows in a transaction of its
-own, at most one in flight, the first at once and the next ones at a distance, whatever the number of appends. Who keeps the queue
-hears only of events that may queue a job, and soon; who keeps a table hears of all, at a greater distance, as pages are cheaper
-than events.
+own, at most one in flight, the first at once and the next at a distance that grows with what was appended: a single job does not
+wait, a thousand share a wake-up. Who keeps the queue hears only of events that may queue a job, and soon; who keeps a table hears
+of all, at a greater distance, as pages are cheaper than events.
 """
 
 from __future__ import annotations
@@ -34,17 +34,25 @@ _HEAR = "hear that something was appended"
 
 
 class Channel(Struct, frozen=True):
-    """What one can be woken by. `spacing`: seconds between two NOTIFYs of one process."""
+    """What one can be woken by. `spacing`: seconds, at most, between two NOTIFYs of one process."""
 
     notify: LiteralString
     listen: LiteralString
     spacing: float
 
 
+# Seconds of distance that each event adds, up to the channel's spacing: to wake a reader costs about as much as some events.
+_SPACING_PER_EVENT = 0.0005
+
 APPENDED = Channel(load_statement("notify_appended"), load_statement("listen_appended"), spacing=0.01)  # anything
 QUEUED = Channel(
     load_statement("notify_queued"), load_statement("listen_queued"), spacing=0.002
 )  # what may queue a job
+
+
+def spacing(channel: Channel, *, events: int) -> float:
+    """Seconds from a NOTIFY of so many events to the next one of the same process."""
+    return min(channel.spacing, events * _SPACING_PER_EVENT)
 
 
 class AppendNotifier:
@@ -54,8 +62,8 @@ class AppendNotifier:
         self._database_url = database_url
         self._application = application
         self._outages = outages or Outages(report=_log)
-        self._appended = asyncio.Event()
-        self._queued = asyncio.Event()
+        self._appended = _Wanted()
+        self._queued = _Wanted()
         self._sending = asyncio.Lock()  # both channels share a connection
         self._connection: AsyncConnection[Any] | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -75,16 +83,15 @@ class AppendNotifier:
         if self._connection is not None:
             await self._connection.close()
 
-    def notify(self, *, queues: bool) -> None:
-        """Have readers woken soon; `queues`: whether what was appended may queue a job."""
-        self._appended.set()
+    def notify(self, *, events: int, queues: bool) -> None:
+        """Have readers woken soon, of so many new events; `queues`: whether one of them may queue a job."""
+        self._appended.add(events)
         if queues:
-            self._queued.set()
+            self._queued.add(events)
 
-    async def _tell(self, channel: Channel, wanted: asyncio.Event) -> None:
+    async def _tell(self, channel: Channel, wanted: _Wanted) -> None:
         while True:
-            await wanted.wait()
-            wanted.clear()
+            events = await wanted.take()
             # Readers poll: a wake-up that comes late costs a quarter of a second.
             async for attempt in _retrying(self._outages, doing=_TELL):
                 with attempt:
@@ -95,7 +102,26 @@ class AppendNotifier:
                             )
                         await self._connection.execute(channel.notify)
             self._outages.succeeded(doing=_TELL)
-            await asyncio.sleep(channel.spacing)
+            await asyncio.sleep(spacing(channel, events=events))
+
+
+class _Wanted:
+    """How many events readers have not been told of yet."""
+
+    def __init__(self) -> None:
+        self._events = 0
+        self._any = asyncio.Event()
+
+    def add(self, events: int) -> None:
+        self._events += events
+        self._any.set()
+
+    async def take(self) -> int:
+        """Wait until there are any; they count as told."""
+        await self._any.wait()
+        self._any.clear()
+        events, self._events = self._events, 0
+        return events
 
 
 class AppendListener:

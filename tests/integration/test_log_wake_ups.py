@@ -10,7 +10,7 @@ import pytest
 import uuid_utils
 
 from adapters.postgres.event_log import PostgresEventLog
-from adapters.postgres.wake_ups import APPENDED, QUEUED, AppendListener, AppendNotifier
+from adapters.postgres.wake_ups import APPENDED, QUEUED, AppendListener, AppendNotifier, _Wanted, spacing
 from commands.ports import Append, Appended, Conflict
 from domain import job as verbs
 from domain.events import Cancelled, NewEvent
@@ -98,25 +98,39 @@ async def test_a_thousand_appends_at_once_send_few_notifications_and_the_last_is
 ) -> None:
     async with AppendNotifier(postgres_url, application="writer") as notifier:
         for _ in range(1_000):
-            notifier.notify(queues=False)
+            notifier.notify(events=1, queues=False)
         assert await is_woken(listener)
         assert not await is_woken(listener, within=0.1)
-        notifier.notify(queues=False)
+        notifier.notify(events=1, queues=False)
         assert await is_woken(listener)
+
+
+async def test_the_wake_up_after_one_event_is_near_and_after_many_is_at_the_channels_distance() -> None:
+    wanted = _Wanted()
+    wanted.add(1)
+    wanted.add(2)
+    assert await wanted.take() == 3
+    waiting = asyncio.create_task(wanted.take())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    wanted.add(5_000)
+    events = await waiting
+    assert spacing(APPENDED, events=events) == APPENDED.spacing
+    assert 0 < spacing(APPENDED, events=1) < APPENDED.spacing / 10
 
 
 async def test_a_notifier_that_is_cut_off_goes_on(postgres_url: str, db: Database, listener: AppendListener) -> None:
     async with AppendNotifier(postgres_url, application="writer") as notifier:
-        notifier.notify(queues=False)
+        notifier.notify(events=1, queues=False)
         assert await is_woken(listener)
         db.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and application_name = 'writer notify'"
         )
-        notifier.notify(queues=False)  # may fail on the dead connection; the next makes a new one
+        notifier.notify(events=1, queues=False)  # may fail on the dead connection; the next makes a new one
 
         async def woken_again() -> bool:
-            notifier.notify(queues=False)
+            notifier.notify(events=1, queues=False)
             return await is_woken(listener, within=0.3)
 
         await until(woken_again)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from commands.attempt import Errored, Outcome, Stopped, Succeeded
-from commands.close_attempt import StopReason, close_attempt
+from commands.close_attempt import Ended, StopReason, close_attempts
 from commands.close_lost import close_lost, close_stray
 from commands.ports import Append, Appended
 from domain.events import Attempted, CancelRequested, NewEvent, Queued, Started, type_name
@@ -39,7 +39,12 @@ async def append(log: FakeEventLog, expected: int, *events: NewEvent, actor: str
 
 
 async def close(log: FakeEventLog, job: Job, outcome: Outcome, stopped_for: StopReason | None = None) -> bool:
-    return await close_attempt(job, outcome, stopped_for=stopped_for, timeout=5.0, policy=POLICY, actor="w1", log=log)
+    ended = Ended(job, outcome, stopped_for, 5.0)
+    while True:
+        [answer] = await close_attempts([ended], policy=POLICY, actor="w1", log=log)
+        if isinstance(answer, bool):
+            return answer
+        ended = answer
 
 
 def types(log: FakeEventLog) -> list[str]:
