@@ -274,6 +274,20 @@ def release(job: Job) -> list[NewEvent]:
     return [NewEvent(closing), NewEvent(_requeued(job, used=job.used))]
 
 
+_RETRIED = ("Failed", "Cancelled")
+_CANCELLED = tuple(sorted({before for before, after in TRANSITIONS if after == "CancelRequested"})) + tuple(
+    # Of a CancelRequested only who closes its attempt may make a Cancelled.
+    sorted(before for before, after in TRANSITIONS if after == "Cancelled" and before != "CancelRequested")
+)
+
+
+def commands_allowed(state: str) -> list[Literal["cancel", "retry"]]:
+    """What a person may ask of a job in that state (type of its newest event)."""
+    if state in _CANCELLED:
+        return ["cancel"]
+    return ["retry"] if state in _RETRIED else []
+
+
 def request_cancel(job: Job, *, reason: str | None = None) -> list[NewEvent]:
     """Cancel a job: at once if nothing runs, else by asking its worker, once."""
     if job.state == "Started":
@@ -294,6 +308,6 @@ def cancel(job: Job, *, reason: str | None = None) -> list[NewEvent]:
 
 def retry(job: Job, *, reason: str | None = None) -> list[NewEvent]:
     """Let a failed or cancelled job live again: attempts number on, the maximum begins anew."""
-    if job.state not in ("Failed", "Cancelled"):
+    if job.state not in _RETRIED:
         raise IllegalTransition(job.id, job.state, "retry")
     return [NewEvent(_requeued(job, used=0, reason=reason))]

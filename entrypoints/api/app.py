@@ -16,6 +16,7 @@ from commands.outages import READ_JOBS, Outages
 from commands.ports import EventLog, JobReader, Unavailable
 from domain.job_type import JobType
 from entrypoints.api.answers import Answer, Endpoint
+from entrypoints.api.command_endpoints import CommandEndpoints
 from entrypoints.api.health_endpoints import HealthEndpoints
 from entrypoints.api.job_endpoints import JobEndpoints
 from entrypoints.api.openapi import openapi_document
@@ -45,6 +46,7 @@ def make_app(
     """
     creator = JobCreator(log=log, job_types=job_types, new_job_id=new_job_id, max_attempts=max_attempts)
     job = JobEndpoints(creator=creator, jobs=jobs, job_types=job_types, max_body_bytes=max_body_bytes)
+    command = CommandEndpoints(log=log, jobs=jobs, max_body_bytes=max_body_bytes)
     find = _told(job.find, outages)
     watch = HealthEndpoints(health=health, outages=outages, max_lag=max_lag)
     schema = SchemaEndpoints(openapi_document(sorted(job_types)))
@@ -55,6 +57,8 @@ def make_app(
             _route("/jobs", [HttpMethod.POST], job.create),
             _route("/jobs/{job_id:str}", [HttpMethod.GET, HttpMethod.HEAD], find),
             _route("/jobs/{job_id:str}/events", [HttpMethod.GET, HttpMethod.HEAD], _told(job.history, outages)),
+            _route("/jobs/{job_id:str}/cancel", [HttpMethod.POST], command.cancel),
+            _route("/jobs/{job_id:str}/retry", [HttpMethod.POST], command.retry),
             _route("/health", [HttpMethod.GET, HttpMethod.HEAD], watch.health),
             _route("/readyz", [HttpMethod.GET, HttpMethod.HEAD], watch.readiness),
             _route("/livez", [HttpMethod.GET, HttpMethod.HEAD], watch.liveness),

@@ -10,25 +10,26 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from litestar.types import Receive, Scope
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw
 
 from commands.create_job import CreateJob, JobCreator
 from commands.ports import IdempotencyKey, JobReader
 from domain.events import RecordedEvent, encode_data, type_name
 from domain.ids import parse_job_id
-from domain.job import STATUS_AFTER, Job
+from domain.job import STATUS_AFTER
 from domain.job_type import JobType
 from domain.moment import timestamp
 from entrypoints.api.answers import Answer, Header, json_answer
 from entrypoints.api.idempotency import read_idempotency_key
 from entrypoints.api.job_query import read_job_query
-from entrypoints.api.models import EventView, History, JobView
+from entrypoints.api.job_view import job_view, raw
+from entrypoints.api.models import EventView, History
 from entrypoints.api.new_job import read_new_job
+from entrypoints.api.preconditions import etag
 from entrypoints.api.problems import JOB_NOT_FOUND, Problem
 from entrypoints.api.request_body import read_body, require_json
 
 ANONYMOUS = "anonymous"  # the actor of requests; callers are not told apart
-_NULL = Raw(b"null")
 _REPLAYED: Header = (b"idempotency-replayed", b"true")
 
 
@@ -77,14 +78,15 @@ class JobEndpoints:
             past = await self._jobs.as_of(job_id, query.as_of, with_payload=query.with_payload)
             if past is None:
                 raise _no_such_job(job_id)
-            return json_answer(_job_view(past.job, _raw(past.payload) if query.with_payload else UNSET))
+            payload = raw(past.payload) if query.with_payload else UNSET
+            return json_answer(job_view(past.job, payload), headers=(etag(past.job.version),))
         job = await self._jobs.find(job_id)
         if job is None:
             raise _no_such_job(job_id)
         if not query.with_payload:
-            return json_answer(_job_view(job))
-        payload = await self._jobs.payload(job_id)
-        return json_answer(_job_view(job, _raw(payload)))
+            return json_answer(job_view(job), headers=(etag(job.version),))
+        kept = await self._jobs.payload(job_id)
+        return json_answer(job_view(job, raw(kept)), headers=(etag(job.version),))
 
     async def history(self, scope: Scope, receive: Receive) -> Answer:
         """GET /jobs/{id}/events."""
@@ -103,23 +105,6 @@ def _no_such_job(job_id: str) -> Problem:
     return Problem(JOB_NOT_FOUND, f"there is no job {job_id}")
 
 
-def _job_view(job: Job, payload: Raw | UnsetType = UNSET) -> JobView:
-    return JobView(
-        id=job.id,
-        type=job.type,
-        status=job.status,
-        priority=job.priority,
-        attempts=job.attempts,
-        result=_raw(job.result),
-        error=_raw(job.error),
-        created_at=timestamp(job.created_at),
-        updated_at=timestamp(job.updated_at),
-        max_attempts=job.max_attempts,
-        version=job.version,
-        payload=payload,
-    )
-
-
 def _event_view(recorded: RecordedEvent) -> EventView:
     name = type_name(recorded.event)
     return EventView(
@@ -127,12 +112,8 @@ def _event_view(recorded: RecordedEvent) -> EventView:
         version=recorded.version,
         type=name,
         data=Raw(encode_data(recorded.event)),
-        content=_raw(recorded.content),
+        content=raw(recorded.content),
         actor=recorded.actor,
         recorded_at=timestamp(recorded.recorded_at),
         status=STATUS_AFTER[name],
     )
-
-
-def _raw(json: bytes | None) -> Raw:
-    return _NULL if json is None else Raw(json)

@@ -66,7 +66,9 @@ class JobView(Struct, frozen=True, rename="camel"):
     created_at: Timestamp
     updated_at: Timestamp
     max_attempts: Annotated[int, Meta(description="How many attempts there may be in all.", ge=1)]
-    version: Annotated[int, Meta(description="Number of the job's newest event: 1, 2, 3 …", ge=1)]
+    version: Annotated[int, Meta(description="Number of the job's newest event: 1, 2, 3 …; its `ETag` too.", ge=1)]
+    due_at: Annotated[Timestamp | None, Meta(description="When its wait is over; null unless it waits.")]
+    tags: Annotated[tuple[str, ...], Meta(description="What its creator called it by.")]
     payload: (
         Annotated[
             Raw,
@@ -74,6 +76,12 @@ class JobView(Struct, frozen=True, rename="camel"):
         ]
         | UnsetType
     ) = UNSET
+
+
+class Reason(Struct, frozen=True):
+    """Why a job is cancelled or retried. It stands in the job's history, with who asked for it."""
+
+    reason: Annotated[str | None, Meta(description="In words: at most 1000 characters.")] = None
 
 
 class EventView(Struct, frozen=True, rename="camel"):
@@ -128,6 +136,14 @@ class ProblemDocument(Struct, frozen=True):
         str, Meta(description="The path that was asked for.", extra_json_schema={"format": "uri-reference"})
     ]
     errors: Annotated[list[FieldError], Meta(description="Each field that is wrong.")] | UnsetType = UNSET
+    state: (
+        Annotated[str, Meta(description="Where the job is: the type of its newest event, such as `Completed`.")]
+        | UnsetType
+    ) = UNSET
+    version: Annotated[int, Meta(description="The job's version.", ge=1)] | UnsetType = UNSET
+    allowed: (
+        Annotated[list[Literal["cancel", "retry"]], Meta(description="What the job's state allows now.")] | UnsetType
+    ) = UNSET
 
 
 class PartView(Struct, frozen=True, rename="camel"):
@@ -190,8 +206,11 @@ EXAMPLES: dict[type[Struct], list[dict[str, Any]]] = {
             **_WHEN,
             "maxAttempts": 3,
             "version": 3,
+            "dueAt": None,
+            "tags": ["nightly"],
         }
     ],
+    Reason: [{"reason": "the customer withdrew the order"}],
     EventView: [
         {
             "position": 4711,

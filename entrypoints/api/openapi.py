@@ -68,7 +68,7 @@ def _operation(operation: Operation, job_types: Sequence[str]) -> JsonObject:
         described["parameters"] = list(operation.parameters)
     if operation.body is not None:
         content = {"application/json": _media(operation.body, _examples(operation.body, job_types))}
-        described["requestBody"] = {"required": True, "description": "In UTF-8.", "content": content}
+        described["requestBody"] = {"required": operation.needs_body, "description": "In UTF-8.", "content": content}
     responses = {str(reply.status): _reply(operation, reply, job_types) for reply in operation.replies}
     kinds: dict[int, list[Kind]] = {}
     for kind in (*operation.problems, *ANY_REQUEST):

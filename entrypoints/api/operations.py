@@ -6,23 +6,27 @@ from typing import Any
 
 from msgspec import Struct
 
-from entrypoints.api.models import HealthView, History, JobAccepted, JobView, Liveness, NewJob, Readiness
+from entrypoints.api.models import HealthView, History, JobAccepted, JobView, Liveness, NewJob, Readiness, Reason
 from entrypoints.api.problems import (
     BEFORE_CREATION,
     BEYOND_HEAD,
     BODY_TOO_LARGE,
     INTERNAL,
     INVALID_BODY,
+    INVALID_IF_MATCH,
     INVALID_JOB_ID,
     INVALID_KEY,
     INVALID_QUERY,
+    INVALID_REASON,
     JOB_NOT_FOUND,
     KEY_REUSED,
     MALFORMED_JSON,
     METHOD_NOT_ALLOWED,
     NOT_JSON,
     REJECTED_DATA,
+    STATE_FORBIDS,
     UNAVAILABLE,
+    VERSION_MISMATCH,
     Kind,
 )
 
@@ -39,7 +43,10 @@ class Reply(Struct, frozen=True):
 
 
 class Operation(Struct, frozen=True):
-    """One method of one path. `problems`: the kinds that it can answer with, beside those that any request can."""
+    """One method of one path. `problems`: the kinds that it can answer with, beside those that any request can.
+
+    `needs_body`: False where `body` may be left out.
+    """
 
     method: str
     path: str
@@ -51,6 +58,7 @@ class Operation(Struct, frozen=True):
     problems: tuple[Kind, ...] = ()
     parameters: tuple[JsonObject, ...] = ()
     body: type[Struct] | None = None
+    needs_body: bool = True
 
 
 ANY_REQUEST: tuple[Kind, ...] = (METHOD_NOT_ALLOWED, INTERNAL)
@@ -105,6 +113,33 @@ _KEY: JsonObject = {
     "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
 }
 _TEXT: JsonObject = {"type": "string"}
+_ETAG: dict[str, JsonObject] = {
+    "ETag": {
+        "description": "The job's version, for `If-Match`.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
+    }
+}
+_IF_MATCH: JsonObject = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The job's `ETag` as the caller knows it: where the job has moved on since, nothing is done; 412.",
+    "schema": _TEXT,
+    "example": '"3"',
+}
+_COMMAND_PROBLEMS = (
+    INVALID_JOB_ID,
+    INVALID_REASON,
+    INVALID_IF_MATCH,
+    MALFORMED_JSON,
+    JOB_NOT_FOUND,
+    STATE_FORBIDS,
+    VERSION_MISMATCH,
+    BODY_TOO_LARGE,
+    NOT_JSON,
+    UNAVAILABLE,
+)
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -159,7 +194,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "With `asOf`: as it was at any moment of its life."
         ),
         parameters=(_JOB_ID, _INCLUDE, _AS_OF),
-        replies=(Reply(200, "The job.", JobView),),
+        replies=(Reply(200, "The job.", JobView, _ETAG),),
         problems=(INVALID_JOB_ID, INVALID_QUERY, JOB_NOT_FOUND, BEFORE_CREATION, BEYOND_HEAD, UNAVAILABLE),
     ),
     Operation(
@@ -172,6 +207,41 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(_JOB_ID,),
         replies=(Reply(200, "The job's history.", History),),
         problems=(INVALID_JOB_ID, JOB_NOT_FOUND, UNAVAILABLE),
+    ),
+    Operation(
+        method="post",
+        path="/jobs/{id}/cancel",
+        id="cancelJob",
+        tag="Jobs",
+        summary="Cancel a job",
+        description=(
+            "A job that waits or is queued ends at once. Of a running one the request is kept and its worker told within two "
+            "seconds: async code is cancelled; plain code is asked to stop, and goes on until it does. Then the job is "
+            "`cancelled`, or `completed` where its effect was there first. The body may be left out."
+        ),
+        parameters=(_JOB_ID, _IF_MATCH),
+        body=Reason,
+        needs_body=False,
+        replies=(
+            Reply(200, "It is cancelled.", JobView, _ETAG),
+            Reply(202, "It runs, and its worker is told.", JobView, _ETAG),
+        ),
+        problems=_COMMAND_PROBLEMS,
+    ),
+    Operation(
+        method="post",
+        path="/jobs/{id}/retry",
+        id="retryJob",
+        tag="Jobs",
+        summary="Let a failed or cancelled job live again",
+        description=(
+            "It is queued at once, with as many attempts as it had at first; their numbers run on. The body may be left out."
+        ),
+        parameters=(_JOB_ID, _IF_MATCH),
+        body=Reason,
+        needs_body=False,
+        replies=(Reply(200, "It is queued.", JobView, _ETAG),),
+        problems=_COMMAND_PROBLEMS,
     ),
     Operation(
         method="get",

@@ -13,12 +13,15 @@ import msgspec
 import structlog
 from litestar.exceptions import HTTPException
 from litestar.types import Scope
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from commands.create_job import KeyReused
+from commands.decide_anew import NoSuchJob, StateForbids, VersionMismatch
 from commands.ports import RejectedData, Unavailable
 from domain.errors import InvalidJobId, UnknownEventType
+from domain.job import commands_allowed
 from domain.moment import BeforeCreation, BeyondHead
+from domain.reason import InvalidReason
 from entrypoints.api.answers import Answer, Header
 from entrypoints.api.models import FieldError, ProblemDocument
 
@@ -48,12 +51,20 @@ INVALID_QUERY = Kind("invalid-query", 400, "A query parameter is not allowed", "
 INVALID_KEY = Kind(
     "invalid-idempotency-key", 400, "The Idempotency-Key is not valid", "It is a quoted string or token."
 )
+INVALID_REASON = Kind(
+    "invalid-reason", 400, "The reason is not allowed", "A reason is a text of at most 1000 characters."
+)
+INVALID_IF_MATCH = Kind("invalid-if-match", 400, "The If-Match is not valid", "It is `*`, or a list of entity tags.")
 INVALID_REQUEST = Kind("invalid-request", 400, "The request is not valid", "The request breaks the rules of HTTP.")
 NOT_FOUND = Kind("not-found", 404, "There is nothing here", "No such path.")
 JOB_NOT_FOUND = Kind("job-not-found", 404, "There is no such job", "No job has this id.")
 BEFORE_CREATION = Kind("before-creation", 404, "The job was not there yet", "It was created after `asOf`.")
 BEYOND_HEAD = Kind("beyond-head", 404, "The log does not reach so far", "`asOf` is yet to come.")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here", "`Allow` names those that are.")
+STATE_FORBIDS = Kind(
+    "state-forbids", 409, "The job's state forbids this", "`state` says where the job is, `allowed` what it allows."
+)
+VERSION_MISMATCH = Kind("version-mismatch", 412, "The job is at another version", "Not at one that If-Match names.")
 BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "It is longer than MAX_BODY_BYTES.")
 NOT_JSON = Kind("not-json", 415, "The body must be sent as JSON", "Content-Type is not application/json.")
 HEAD_TOO_LARGE = Kind("head-too-large", 431, "The request's head is too large", "Request line and headers are bounded.")
@@ -72,13 +83,22 @@ class Problem(Exception):
     """Raised by an endpoint to answer with a problem document."""
 
     def __init__(
-        self, kind: Kind, detail: str, *, errors: Sequence[FieldError] = (), headers: Sequence[Header] = ()
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Sequence[Header] = (),
+        state: str | UnsetType = UNSET,
+        version: int | UnsetType = UNSET,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
         self.errors = errors
         self.headers = headers
+        self.state = state  # of the job, where that is what is in the way
+        self.version = version
 
 
 def problem_answer(exc: BaseException, scope: Scope) -> Answer:
@@ -100,6 +120,9 @@ def problem_answer(exc: BaseException, scope: Scope) -> Answer:
         detail=_sayable(problem.detail),
         instance=quote(scope["path"], safe="/:@!$&'()*+,;=~"),
         errors=list(problem.errors) or UNSET,
+        state=problem.state,
+        version=problem.version,
+        allowed=UNSET if problem.state is UNSET else commands_allowed(problem.state),
     )
     return Answer(
         problem.kind.status, msgspec.json.encode(document), content_type=PROBLEM_JSON, headers=problem.headers
@@ -116,6 +139,20 @@ def _problem_of(exc: BaseException, scope: Scope) -> Problem:
             return Problem(BEFORE_CREATION, str(exc))
         case BeyondHead():
             return Problem(BEYOND_HEAD, str(exc))
+        case NoSuchJob():
+            return Problem(JOB_NOT_FOUND, str(exc))
+        case StateForbids(job=job):
+            return Problem(STATE_FORBIDS, str(exc), state=job.state, version=job.version)
+        case VersionMismatch(job=job):
+            return Problem(
+                VERSION_MISMATCH,
+                str(exc),
+                headers=[(b"etag", b'"%d"' % job.version)],
+                state=job.state,
+                version=job.version,
+            )
+        case InvalidReason():
+            return Problem(INVALID_REASON, str(exc), errors=[FieldError("reason", str(exc), "#/reason")])
         case KeyReused():
             return Problem(KEY_REUSED, str(exc))
         case RejectedData():

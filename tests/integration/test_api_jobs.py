@@ -72,6 +72,8 @@ async def test_a_job_is_created_and_there_at_once(client: httpx.AsyncClient, log
         "updatedAt": "2026-01-27T10:30:00.001Z",
         "maxAttempts": 3,
         "version": 1,
+        "dueAt": None,
+        "tags": [],
     }
     assert log.events[0].event == Created(type="CSV_EXPORT", priority="high", attempt=1, used=0, max_attempts=3)
 

@@ -374,7 +374,7 @@ class Service:
 
     def until_ended(self, *job_ids: str, status: str = "completed", within: float = WITHIN) -> None:
         """Wait until each of them has that status in the log, then see that GET agrees for the last one."""
-        wanted = {"completed": "Completed", "failed": "Failed"}[status]
+        wanted = {"completed": "Completed", "failed": "Failed", "cancelled": "Cancelled"}[status]
         self.until(
             lambda: all(last == wanted for last in self.last_types(job_ids).values()),
             within=within,

@@ -1,0 +1,73 @@
+"""The endpoints that change a job's course: cancel it, retry it. Rare beside those of job_endpoints.py, so nothing is hurried."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar.types import Receive, Scope
+from msgspec.json import Decoder
+
+from commands.cancel_job import cancel_job
+from commands.ports import EventLog, JobReader
+from commands.retry_job import retry_job
+from domain.ids import parse_job_id
+from entrypoints.api.answers import Answer, json_answer
+from entrypoints.api.job_endpoints import ANONYMOUS
+from entrypoints.api.job_view import job_view
+from entrypoints.api.models import FieldError, Reason
+from entrypoints.api.new_job import is_nested_deeper
+from entrypoints.api.preconditions import etag, read_if_match
+from entrypoints.api.problems import INVALID_REASON, MALFORMED_JSON, Problem
+from entrypoints.api.request_body import read_body, require_json
+
+_decode = Decoder(Reason).decode
+_MAX_NESTING = 64  # of fields that mean nothing here
+
+
+class CommandEndpoints:
+    """Each method is one endpoint, as in JobEndpoints."""
+
+    def __init__(self, *, log: EventLog, jobs: JobReader, max_body_bytes: int) -> None:
+        self._log = log
+        self._jobs = jobs
+        self._max_body_bytes = max_body_bytes
+
+    async def cancel(self, scope: Scope, receive: Receive) -> Answer:
+        """POST /jobs/{id}/cancel."""
+        job_id, versions = _job_id(scope), read_if_match(scope["headers"])
+        reason = await self._reason(scope, receive)
+        job = await cancel_job(
+            job_id, reason=reason, actor=ANONYMOUS, versions=versions, log=self._log, jobs=self._jobs
+        )
+        # 202: it was asked for, and its worker will do it.
+        status = 202 if job.state == "CancelRequested" else 200
+        return json_answer(job_view(job), status=status, headers=(etag(job.version),))
+
+    async def retry(self, scope: Scope, receive: Receive) -> Answer:
+        """POST /jobs/{id}/retry."""
+        job_id, versions = _job_id(scope), read_if_match(scope["headers"])
+        reason = await self._reason(scope, receive)
+        job = await retry_job(job_id, reason=reason, actor=ANONYMOUS, versions=versions, log=self._log, jobs=self._jobs)
+        return json_answer(job_view(job), headers=(etag(job.version),))
+
+    async def _reason(self, scope: Scope, receive: Receive) -> str | None:
+        headers = dict(scope["headers"])
+        body = await read_body(headers, receive, limit=self._max_body_bytes)
+        if not body:
+            return None
+        require_json(headers)
+        if is_nested_deeper(body, _MAX_NESTING):
+            raise _invalid("must be an object with a reason")
+        try:
+            return _decode(body).reason
+        except msgspec.ValidationError as exc:
+            raise _invalid(f"must be a text, or left out: {exc}") from exc
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise Problem(MALFORMED_JSON, f"the body is not JSON: {exc}") from exc
+
+
+def _invalid(detail: str) -> Problem:
+    return Problem(INVALID_REASON, f"reason {detail}", errors=[FieldError("reason", detail, "#/reason")])
+
+
+def _job_id(scope: Scope) -> str:
+    return parse_job_id(scope["path"].split("/", 3)[2])
