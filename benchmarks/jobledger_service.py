@@ -49,6 +49,7 @@ class Jobledger(Service):
     kinds = ALL
     needs = "nothing"
     settings_told = "all settings as they are by default"
+    job_type = "NOOP"
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -77,7 +78,7 @@ class Jobledger(Service):
     async def _append_created(self, count: int) -> None:
         async with PostgresEventLog(self.url, application="bench") as log:
             for done in range(0, count, _PAGE):
-                events = create(type="NOOP", priority="default", payload=b'{"number":7}', max_attempts=3)
+                events = create(type=self.job_type, priority="default", payload=b'{"number":7}', max_attempts=3)
                 await log.append(
                     [
                         Append(str(uuid_utils.uuid7()), expected=0, events=events, actor="bench")
@@ -117,3 +118,13 @@ class Jobledger(Service):
             "PYTHONPATH": HERE / "job_types",
             "LIVENESS_SECONDS": 600,  # a worker that was paused while the queue was filled is not dead
         }
+
+
+class JobledgerBatches(Jobledger):
+    """With a job type that takes up to 1,000 jobs in one call."""
+
+    settings_told = "a job type with batch=1000, WORKER_CONCURRENCY=1000; all else as it is by default"
+    job_type = "NOOP_BATCH"
+
+    def _own_environment(self) -> dict[str, object]:
+        return super()._own_environment() | {"WORKER_CONCURRENCY": 1_000}

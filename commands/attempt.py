@@ -5,7 +5,7 @@ No record of it is made here (that is a command's business), and nothing here st
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from datetime import datetime
 from logging import LoggerAdapter, getLogger
 from typing import Any, Protocol
@@ -60,6 +60,15 @@ class AttemptRunner(Protocol):
         `isolated`: in a process of its own, wherever the type usually runs. Raises UnknownJobType; CancelledError also
         when the task was cancelled without `context.stop()`, once the code has ended. (A task that is cancelled before its
         first step never calls this at all, and is cancelled: nothing ran.)
+        """
+
+    async def run_batch(
+        self, job_type: str, payloads: Sequence[bytes], contexts: Sequence[AttemptContext]
+    ) -> list[Outcome]:
+        """Run the code of `job_type`, which takes batches, once for all of them, and say what became of each, in order.
+
+        As `run`, but that code which is to stop is cancelled only when each of its attempts has been told to: until then it
+        sees `should_stop` of those it concerns.
         """
 
 

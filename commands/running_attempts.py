@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec.structs import replace
 
@@ -16,6 +16,12 @@ from commands.attempt import AttemptContext
 from commands.close_attempt import StopReason
 from commands.liveness import RunningAttempt
 from domain.job import Job
+
+
+class Cancellable(Protocol):
+    """A task, or a share in one."""
+
+    def cancel(self) -> object: ...
 
 
 class Running:
@@ -30,7 +36,7 @@ class Running:
         self.deadline = now + timeout  # of the loop's clock
         self.stopped_for: StopReason | None = None
         self.stopped_at = 0.0  # of the monotonic clock
-        self.task: asyncio.Task[None] | None = None
+        self.task: Cancellable | None = None  # that runs the code
         self._phase: Literal["waiting", "running", "closing"] = "waiting"
 
     @property

@@ -1,6 +1,6 @@
 """The worker: reads entries, claims them in batches, runs their code, closes the attempts.
 
-A job's way: `_take` claims what was read, `_run` runs one attempt, `Closings` closes it. While a batch is being claimed,
+A job's way: `_take` claims what was read, `Runs` runs its code, `Closings` closes it. While a batch is being claimed,
 attempts run, and their closings share the next append.
 """
 
@@ -11,10 +11,8 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 
-import msgspec
-
-from commands.attempt import AttemptContext, AttemptRunner, Errored, Outcome, Stopped
-from commands.claim_jobs import ClaimedAttempt, claim_jobs
+from commands.attempt import AttemptRunner
+from commands.claim_jobs import claim_jobs
 from commands.close_lost import close_stray
 from commands.closings import Closings
 from commands.liveness import HeartbeatAnswer
@@ -22,7 +20,8 @@ from commands.outages import Outages
 from commands.ports import EventLog, JobReader, QueueEntry, Unavailable
 from commands.queue_ports import ClaimQueue
 from commands.report import Report
-from commands.running_attempts import Running, RunningAttempts
+from commands.running_attempts import RunningAttempts
+from commands.runs import Runs
 from domain.job_type import JobType
 from domain.retry import RetryPolicy
 
@@ -35,8 +34,6 @@ REFUSED_PAUSE = (
 )
 LONG_CLAIM = 5.0  # seconds without an answer to a claim after which the worker cannot be said to claim
 _CLAIM = "claim jobs"  # what outages know this by
-
-_NEVER_BEGAN = Stopped(msgspec.json.encode("stopped before it began"))
 
 
 class Worker:
@@ -63,14 +60,19 @@ class Worker:
     ) -> None:
         self.name = name
         self.running = RunningAttempts(slots=slots)
-        self._closings = Closings(running=self.running, log=log, policy=policy, report=report, pause_after=pause_after)
+        self._runs = Runs(
+            running=self.running,
+            runner=runner,
+            job_types=job_types,
+            default_timeout=default_timeout,
+            closings=Closings(running=self.running, log=log, policy=policy, report=report, pause_after=pause_after),
+            report=report,
+        )
         self._queue_of = queue_of
         self._queue = queue_of(name)
         self._log = log
         self._jobs = jobs
         self._job_types = job_types
-        self._runner = runner
-        self._default_timeout = default_timeout
         self._policy = policy
         self._report = report
         self._outages = outages
@@ -79,7 +81,6 @@ class Worker:
         self._claiming_since: float | None = None  # of the monotonic clock
         self._claiming: frozenset[str] = frozenset()  # ids of the jobs whose claim has no answer yet
         self._stopping = False
-        self._releasing = False  # from when on nothing may begin any more
         self._has_ended = asyncio.Event()  # whether `run` has
         self._has_ended.set()
         self._reading: asyncio.Task[list[QueueEntry]] | None = None
@@ -131,8 +132,7 @@ class Worker:
                 async with asyncio.timeout(grace * 0.8):
                     await self._has_ended.wait()  # what a last claim brings is ours
                     await self.running.wait_until_empty()
-            self._releasing = True
-            self.running.stop_all("released")
+            self._runs.release()
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace * 0.2):
                     await self._has_ended.wait()
@@ -210,8 +210,7 @@ class Worker:
             self._claiming_since = None
             self._claiming = frozenset()
         if name == self.name:
-            for claimed in claims.attempts:
-                self._start(claimed)
+            self._runs.start(claims.attempts, worker=name)
         elif claims.attempts:  # given up while the answer was out: who gave it up closes what it owned
             gone = [claimed.job.id for claimed in claims.attempts]
             self._report.warning("what was claimed before beginning anew is not run", was=name, job_ids=gone)
@@ -220,36 +219,6 @@ class Worker:
             self._in_background(self._acknowledge(queue, claims.settled))
         if claims.refused:
             await self._pause(REFUSED_PAUSE)  # the heartbeat will hear that this worker was given up
-
-    def _start(self, claimed: ClaimedAttempt) -> None:
-        job = claimed.job
-        timeout = claimed.timeout or self._job_types[job.type].timeout or self._default_timeout
-        context = AttemptContext(job.id, job.attempts, job.created_at)
-        running = Running(job, context, timeout=timeout, now=asyncio.get_running_loop().time())
-        self.running.add(running)
-        running.task = asyncio.create_task(self._run(running, claimed))
-        if self._releasing:
-            running.stop("released")
-
-    async def _run(self, running: Running, claimed: ClaimedAttempt) -> None:
-        outcome: Outcome
-        try:
-            if running.begin():
-                outcome = await self._runner.run(
-                    claimed.job.type, claimed.payload, running.context, isolated=claimed.isolated
-                )
-            else:
-                outcome = _NEVER_BEGAN
-        except asyncio.CancelledError:
-            raise
-        except BaseException as exc:  # noqa: BLE001 - whatever it is, an attempt that is not closed would be stuck for ever
-            outcome = _broken_off(exc)
-            self._report.warning("an attempt broke off", job_id=claimed.job.id, error=type(exc).__name__)
-        finally:
-            running.code_ended()
-            self.running.free_slot()
-        if self.running.is_ours(running):
-            self._closings.add(running, outcome, actor=self.name)
 
     async def _acknowledge(self, queue: ClaimQueue, entries: Sequence[QueueEntry]) -> None:
         # What cannot be acknowledged stays pending; the sweep finds it, and the log says that it was claimed.
@@ -285,16 +254,6 @@ class Worker:
         for waiting in (self._reading, self._pausing):
             if waiting is not None:
                 waiting.cancel()
-
-
-def _broken_off(exc: BaseException) -> Errored:
-    """The runner itself could not go on, as when there is no further thread; or it was closed under its own feet.
-
-    That is what GeneratorExit does where a task that the code waited for ends with it: the event loop throws it into the
-    outermost coroutine, here, and everything within is closed.
-    """
-    said = type(exc).__name__ if isinstance(exc, GeneratorExit) else f"{type(exc).__name__}: {exc}"
-    return Errored(msgspec.json.encode(f"the attempt broke off: {said}"))
 
 
 def _is_cancelled() -> bool:

@@ -59,6 +59,9 @@ class JobType(Struct, frozen=True):
     `run(payload, context)` is async, or plain, then run in a thread; with `runs_in="process"` each attempt has a process
     of its own (for work that keeps a CPU busy). What it returns must be JSON-able (msgspec.json.encode) and becomes the
     result. Any exception is an attempt that failed. Effects must bear repetition: an attempt can be lost after its effect.
+
+    With `batch` above 1 one call serves up to so many jobs: `run(payloads, contexts)` gets two lists of equal length and
+    returns a list with the result, or the exception, of each. What it raises is the error of each.
     """
 
     name: str
@@ -67,3 +70,4 @@ class JobType(Struct, frozen=True):
     runs_in: RunsIn = "thread"
     timeout: float | None = None  # seconds an attempt may take; None: JOB_TIMEOUT_SECONDS
     max_attempts: int | None = None  # None: MAX_ATTEMPTS
+    batch: int = 1  # jobs in one call at most

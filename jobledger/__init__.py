@@ -27,12 +27,15 @@ def job_type(
     runs_in: RunsIn | None = None,
     timeout: float | None = None,
     max_attempts: int | None = None,
+    batch: int = 1,
 ) -> Callable[[Callable[..., Any]], JobType]:
     """Make a job type of a function `(payload, context) -> result`.
 
     `payload`: a type that msgspec decodes the payload into, such as a Struct or TypedDict. `runs_in`: "loop" (the default
     of async functions), "thread" (of plain ones) or "process". `timeout`: seconds that one attempt may take.
-    `max_attempts`: how many in all. Raises ValueError for limits or a combination that cannot work.
+    `max_attempts`: how many in all. `batch`: with more than 1, one call serves up to so many jobs, and the function is
+    `(payloads, contexts) -> list with the result or the exception of each`. Raises ValueError for limits or a combination
+    that cannot work.
     """
 
     def decorate(run: Callable[..., Any]) -> JobType:
@@ -46,6 +49,18 @@ def job_type(
             raise ValueError(f"job type {name}: timeout is {timeout}, but must be above 0 seconds")
         if max_attempts is not None and max_attempts < 1:
             raise ValueError(f"job type {name}: max_attempts is {max_attempts}, but must be 1 or more")
-        return JobType(name=name, run=run, payload=payload, runs_in=place, timeout=timeout, max_attempts=max_attempts)
+        if batch < 1:
+            raise ValueError(f"job type {name}: batch is {batch}, but must be 1 or more")
+        if batch > 1 and place == "process":
+            raise ValueError(f"job type {name}: a process of its own runs one job, so it takes no batches")
+        return JobType(
+            name=name,
+            run=run,
+            payload=payload,
+            runs_in=place,
+            timeout=timeout,
+            max_attempts=max_attempts,
+            batch=batch,
+        )
 
     return decorate

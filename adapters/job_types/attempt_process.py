@@ -21,6 +21,7 @@ from threading import Lock, Thread
 
 from adapters.job_types import outcomes
 from adapters.job_types.attempt_messages import Ended, LogLine, Progress, Report, Start, encode_frame, read_order
+from adapters.job_types.batches import run_batch_async, run_batch_plain
 from adapters.job_types.code import Code, prepare, run_async, run_plain
 from adapters.job_types.error_text import safe_text
 from adapters.job_types.registry import load_job_type
@@ -59,7 +60,11 @@ def main() -> None:
 
 def _run_plain(code: Code, start: Start, context: AttemptContext, reports: _Reports, orders: int) -> None:
     _obey(orders, context, stop=context.stop)
-    outcome = run_plain(code, start.payload, context, result_max_bytes=start.result_max_bytes)
+    limit = start.result_max_bytes
+    if code.batch > 1:
+        [outcome] = run_batch_plain(code, [start.payload], [context], result_max_bytes=limit)
+    else:
+        outcome = run_plain(code, start.payload, context, result_max_bytes=limit)
     reports.send(Ended(outcome))
 
 
@@ -74,7 +79,11 @@ def _run_async(code: Code, start: Start, context: AttemptContext, reports: _Repo
                 loop.call_soon_threadsafe(task.cancel)
 
         _obey(orders, context, stop=stop)
-        outcome = await run_async(code, start.payload, context, result_max_bytes=start.result_max_bytes)
+        limit = start.result_max_bytes
+        if code.batch > 1:
+            [outcome] = await run_batch_async(code, [start.payload], [context], result_max_bytes=limit)
+        else:
+            outcome = await run_async(code, start.payload, context, result_max_bytes=limit)
         # Before the loop is wound up: tasks that the code left behind may take their time, or never end.
         reports.send(Ended(outcome))
 

@@ -30,6 +30,7 @@ class Code(Struct, frozen=True):
     decode: Callable[[bytes], Any]
     runs_in: RunsIn
     is_async: bool
+    batch: int
 
 
 def prepare(job_type: JobType) -> Code:
@@ -45,7 +46,9 @@ def prepare(job_type: JobType) -> Code:
         raise UnusableJobType(
             f"job type {job_type.name}: no payload can be decoded into its payload type: {exc}"
         ) from exc
-    return Code(job_type.name, job_type.run, decode, job_type.runs_in, is_async)
+    if job_type.batch > 1 and job_type.runs_in == "process":
+        raise UnusableJobType(f"job type {job_type.name} takes batches, but a process of its own runs one job")
+    return Code(job_type.name, job_type.run, decode, job_type.runs_in, is_async, job_type.batch)
 
 
 def run_plain(code: Code, payload: bytes, context: AttemptContext, *, result_max_bytes: int) -> Outcome:

@@ -32,17 +32,18 @@ def of_result(value: Any, *, max_bytes: int) -> Outcome:
     try:
         result = msgspec.json.encode(value)
         if len(result) > max_bytes:
-            return _not_kept(f"it takes {len(result)} bytes, and at most {max_bytes} are kept (RESULT_MAX_BYTES)")
+            return of_unkept(f"it takes {len(result)} bytes, and at most {max_bytes} are kept (RESULT_MAX_BYTES)")
         # A msgspec.Raw within is written as it is, even if it is no JSON at all.
         decoded = msgspec.json.decode(result)
         if result.count(b"[") + result.count(b"{") > MAX_NESTING and _is_deep(decoded):
-            return _not_kept(f"it is nested deeper than {MAX_NESTING}")
+            return of_unkept(f"it is nested deeper than {MAX_NESTING}")
     except BaseException as exc:  # noqa: BLE001 - encoding runs code of the value's own
-        return _not_kept(msgspec.json.decode(error_text(exc), type=str))
+        return of_unkept(msgspec.json.decode(error_text(exc), type=str))
     return Succeeded(result)
 
 
-def _not_kept(reason: str) -> Errored:
+def of_unkept(reason: str) -> Errored:
+    """An error that is permanent: the effect is there, and what the code gave for it is of no use, now or another time."""
     return Errored(
         msgspec.json.encode(safe_text(f"the job was done, but its result cannot be kept: {reason}")), permanent=True
     )

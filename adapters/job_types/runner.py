@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, TypeVar
 
 from adapters.job_types.attempt_messages import Start
+from adapters.job_types.batches import run_batch_async, run_batch_plain
 from adapters.job_types.code import prepare, run_async, run_plain
 from adapters.job_types.own_process import run_in_own_process
 from commands.attempt import AttemptContext, Outcome, Stopped
 from domain.errors import UnknownJobType
 from domain.job_type import JobType
+
+OutcomeT = TypeVar("OutcomeT")
 
 _NEVER_BEGAN = Stopped(b'"told to stop before a thread was free"')
 
@@ -50,24 +53,44 @@ class JobTypeRunner:
         if isolated or code.runs_in == "process":
             start = self._start(job_type, payload, context)
             return await self._in_thread(
-                lambda: run_in_own_process(start, context, kill_after=self._kill_after), context
+                lambda: run_in_own_process(start, context, kill_after=self._kill_after), [context], _NEVER_BEGAN
             )
+        limit = self._result_max_bytes
+        if code.batch > 1:
+            [outcome] = await self.run_batch(job_type, [payload], [context])
+            return outcome
         if code.runs_in == "thread":
             return await self._in_thread(
-                lambda: run_plain(code, payload, context, result_max_bytes=self._result_max_bytes), context
+                lambda: run_plain(code, payload, context, result_max_bytes=limit), [context], _NEVER_BEGAN
             )
-        return await run_async(code, payload, context, result_max_bytes=self._result_max_bytes)
+        return await run_async(code, payload, context, result_max_bytes=limit)
 
-    async def _in_thread(self, call: Callable[[], Outcome], context: AttemptContext) -> Outcome:
+    async def run_batch(
+        self, job_type: str, payloads: Sequence[bytes], contexts: Sequence[AttemptContext]
+    ) -> list[Outcome]:
+        """See AttemptRunner.run_batch."""
+        code, limit = self._codes[job_type], self._result_max_bytes
+        if code.runs_in == "thread":
+            return await self._in_thread(
+                lambda: run_batch_plain(code, payloads, contexts, result_max_bytes=limit),
+                contexts,
+                [_NEVER_BEGAN] * len(contexts),
+            )
+        return await run_batch_async(code, payloads, contexts, result_max_bytes=limit)
+
+    async def _in_thread(
+        self, call: Callable[[], OutcomeT], contexts: Sequence[AttemptContext], never_began: OutcomeT
+    ) -> OutcomeT:
         work = self._threads.submit(call)
         waiting = asyncio.wrap_future(work)
         try:
             return await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            told = context.should_stop
-            context.stop()
+            told = all(context.should_stop for context in contexts)
+            for context in contexts:
+                context.stop()
             if work.cancel() and told:
-                return _NEVER_BEGAN
+                return never_began
             # The thread cannot be interrupted; until its code has ended the attempt is not over. A second cancellation
             # comes out of here, and the thread runs on.
             outcome = await asyncio.shield(waiting)

@@ -5,15 +5,24 @@ from __future__ import annotations
 from functools import partial
 
 from benchmarks.bench import Contender, Work
-from benchmarks.works.drain import drain_rival
+from benchmarks.jobledger_service import JobledgerBatches
+from benchmarks.works.drain import drain_rival, drain_service
 
-# Jobledger has no job types yet that take batches; when it has, its contender belongs here: a drain_service whose fill queues
-# jobs of such a type.
 WORK = Work(
     name="batches",
     title="Drain by calls of up to 1,000 jobs",
     unit="jobs/s",
     contenders=[
+        *(
+            Contender(
+                name=f"Jobledger, {workers} worker",
+                side=JobledgerBatches.name,
+                run=partial(drain_service, JobledgerBatches, workers),
+                settings=JobledgerBatches.settings_told,
+                needs=JobledgerBatches.needs,
+            )
+            for workers in (1, 2)
+        ),
         Contender(
             name="pg-boss, batches of 1,000",
             side="pg-boss",
@@ -22,5 +31,8 @@ WORK = Work(
             needs="node",
         ),
     ],
-    about="One call of the handler for a batch; the whole batch succeeds or fails in pg-boss.",
+    about=(
+        "One call of the handler for a batch. In pg-boss the whole batch succeeds or fails; in Jobledger each job has a"
+        " result, or an error, and a history of its own."
+    ),
 )

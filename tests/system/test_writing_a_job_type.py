@@ -119,6 +119,11 @@ def test_errors_are_permanent_or_wait_as_the_guide_says(site: Path) -> None:
     assert run(site, "WORD_LOOKUP", {"text": "log"})["outcome"] == {"result": "what happened, in order"}
 
 
+def test_one_call_serves_many_jobs_and_one_alone_is_a_batch_of_one(site: Path) -> None:
+    assert run(site, "WORD_STORE", {"text": "log"})["outcome"] == {"result": 3}
+    assert run(site, "WORD_STORE", {"text": ""})["outcome"]["error"] == "ValueError: nothing to store"
+
+
 def test_a_process_of_its_own_finds_the_package_too(site: Path) -> None:
     text = "a few words " * 1000 + "and a longer one"
 

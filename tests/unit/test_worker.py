@@ -322,7 +322,7 @@ async def test_what_a_claim_brings_after_the_time_to_end_is_released_before_it_b
     await is_asked.wait()
     world.worker.stop()
     finishing = asyncio.create_task(world.worker.finish(grace=5.0))
-    await until(lambda: world.worker._releasing)
+    await until(lambda: world.worker._runs._releasing)
     may_answer.set()
     assert await finishing
     await working

@@ -145,6 +145,12 @@ class _Code:
             self.running.remove((execution, ending))
         return execution.outcome
 
+    async def run_batch(
+        self, job_type: str, payloads: Sequence[bytes], contexts: Sequence[AttemptContext]
+    ) -> list[Outcome]:
+        """See AttemptRunner.run_batch."""
+        raise AssertionError("no type of the simulation takes batches")
+
     def end(self, index: int, outcome: Outcome) -> None:
         """Let the attempt number `index` of those that run end so."""
         _, ending = self.running[index]
