@@ -113,7 +113,10 @@ class RelayQueue(Protocol):
 
 
 class ClaimQueue(Protocol):
-    """The reading end, of one worker. Raises Unavailable from every call; what was read is pending until acknowledged."""
+    """The reading end, of one worker. Raises Unavailable from every call; what was read is pending until acknowledged.
+
+    An empty queue that can take no more entries is unavailable, too.
+    """
 
     async def read(self, count: int, block_seconds: float) -> list[QueueEntry]:
         """Up to `count` entries, those of high priority first; waits for the first one for at most `block_seconds`.

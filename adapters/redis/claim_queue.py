@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from msgspec.msgpack import Decoder, encode
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from adapters.redis.connecting import REPLY_SECONDS, connect
 from adapters.redis.entries import RawEntry, is_sound, read_entry
@@ -31,7 +31,7 @@ _MAX_SWEPT = 100  # entries that one XAUTOCLAIM takes
 _Place = tuple[str, str]  # stream, entry id
 # What an entry is known by here: stream, entry id, job id, version. A queue that was made again may give an id to another job.
 _Known = tuple[str, str, str, int]
-_decode = Decoder(tuple[str, int, list[QueueEntry], list[_Place]]).decode
+_decode = Decoder(tuple[str, int, list[QueueEntry], list[_Place], int]).decode
 
 
 class RedisClaimQueue:
@@ -138,12 +138,15 @@ class RedisClaimQueue:
             self._unseen = True
             raise
         try:
-            self._made, missing, entries, malformed = _decode(reply)
+            self._made, missing, entries, malformed, full = _decode(reply)
         except msgspec.DecodeError:
             # Somebody wrote what is no text, or no number: it is ours now, and read again one by one.
             await self._recover()
             return False
         await self._receive(entries, [*malformed])
+        if full and not self._ready:
+            # What is queued cannot come in. What is in already is read first: taking it out makes room.
+            raise OutOfMemoryError("the queue is empty, and Redis has no memory left for more (maxmemory)")
         return bool(missing)
 
     async def _wait(self, seconds: float) -> bool:

@@ -117,7 +117,7 @@ def _workers(health: Health) -> PartView:
     said = [
         f"{number} of {health.workers} {what}"
         for number, what in (
-            (health.workers_direct, "claim jobs directly from PostgreSQL, as Redis cannot be reached"),
+            (health.workers_direct, "claim jobs directly from PostgreSQL, as Redis cannot be used"),
             (health.workers_unable, "cannot claim jobs"),
         )
         if number

@@ -68,7 +68,7 @@ async def test_all_is_well(client: httpx.AsyncClient) -> None:
             "workers",
             {
                 "status": "degraded",
-                "detail": "2 of 3 claim jobs directly from PostgreSQL, as Redis cannot be reached",
+                "detail": "2 of 3 claim jobs directly from PostgreSQL, as Redis cannot be used",
                 "count": 3,
             },
         ),

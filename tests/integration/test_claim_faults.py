@@ -156,6 +156,30 @@ async def test_a_redis_that_cannot_be_reached_is_unavailable(system: System) -> 
     await client.aclose()
 
 
+async def test_a_redis_that_is_full_is_read_to_its_end_and_then_unavailable_until_it_has_room(system: System) -> None:
+    before = await system.create(2)
+    await relay_all(system.relay)
+    worker = system.worker("w", "A")
+    await system.redis.config_set("maxmemory", 1)
+    try:
+        found = await worker.read(5, 5)
+        await worker.acknowledge(found)
+        for seconds in (5, 0):  # 0: as it is tried while jobs are claimed without it
+            with pytest.raises(Unavailable, match="no memory left"):
+                await worker.read(5, seconds)
+        after = await system.create(1)
+        with pytest.raises(Unavailable, match="maxmemory"):
+            await relay_all(system.relay)
+    finally:
+        await system.redis.config_set("maxmemory", 0)
+    await relay_all(system.relay)
+    rest = await worker.read(5, 0)
+
+    assert [entry.job_id for entry in found] == before
+    assert [entry.job_id for entry in rest] == after
+    assert await system.redis.exists("jobledger:nothing") == 0
+
+
 async def test_a_cluster_is_refused_and_eviction_is_warned_about(
     redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,10 +2,14 @@
 -- KEYS     the hash of the relay, the streams in their order
 -- ARGV     group, consumer, how many entries at most
 -- Answers  MessagePack {when the queue was made; 1 if a stream of the relay or its group is missing, else 0; {entry, …}; {{stream, id} of a malformed
---          entry, …}}; an entry is {stream, id, job id, version, type, attempt}
+--          entry, …}; 1 if Redis has no memory left for more entries, else 0}; an entry is {stream, id, job id, version, type, attempt}
 --
 -- XREADGROUP without BLOCK is an ordinary write in a script (Redis 5 and later). One packed text is answered, not lists of
 -- lists: that halves the time here and in the client.
+-- To read takes no memory, so a Redis that is full would look like an empty queue: it is asked for none at all, as if by XADD.
+local asked = redis.pcall('SETRANGE', 'jobledger:nothing', 0, '') -- writes nothing, and makes no key
+local full = type(asked) == 'table' and string.find(asked.err, 'OOM', 1, true) and 1 or 0
+
 local group, consumer, left = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local missing, entries, malformed = 0, {}, {}
 for i = 2, #KEYS do
@@ -37,4 +41,4 @@ for i = 2, #KEYS do
     end
 end
 local made = redis.pcall('HGET', KEYS[1], 'made')
-return cmsgpack.pack({type(made) == 'string' and made or '', missing, entries, malformed})
+return cmsgpack.pack({type(made) == 'string' and made or '', missing, entries, malformed, full})
