@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from domain.errors import InvalidJobId
@@ -18,3 +19,12 @@ def parse_job_id(text: str) -> str:
     if parsed != text.lower():
         raise InvalidJobId(text)
     return parsed
+
+
+def least_id_at(at: datetime) -> str:
+    """What no id of version 7 that was made at that time or later is below; nor is any below the least of all times."""
+    milliseconds = (at.astimezone(UTC) - _UNIX_EPOCH) // timedelta(milliseconds=1)
+    return str(UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80))
+
+
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

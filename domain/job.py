@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, assert_never
+from typing import Literal, assert_never, get_args
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -36,6 +36,7 @@ from domain.tags import checked_tags
 from domain.waiting import checked_wait
 
 Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 # (type of the event before, type of the event after); "" is the empty stream. Nothing follows Completed.
 TRANSITIONS: frozenset[tuple[str, str]] = frozenset(

@@ -15,6 +15,7 @@ from entrypoints.api.app import make_app
 from entrypoints.api.openapi import openapi_document
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.health_reader import FakeHealthReader
+from tests.fakes.job_lister import FakeJobLister
 from tests.fakes.report import FakeReport
 
 MAX_BODY_BYTES = 4096
@@ -36,6 +37,7 @@ def make_api(log: FakeEventLog, health: FakeHealthReader, outages: Outages | Non
     return make_app(
         log=log,
         jobs=log,
+        lists=FakeJobLister(log),
         health=health,
         outages=outages or Outages(report=FakeReport()),
         job_types=JOB_TYPES,

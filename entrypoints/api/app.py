@@ -12,6 +12,7 @@ from litestar.types import HTTPScope, LifeSpanReceive, LifeSpanScope, LifeSpanSe
 
 from commands.create_job import JobCreator
 from commands.health import HealthReader
+from commands.list_jobs import JobLister
 from commands.outages import READ_JOBS, Outages
 from commands.ports import EventLog, JobReader, Unavailable
 from domain.job_type import JobType
@@ -19,6 +20,7 @@ from entrypoints.api.answers import Answer, Endpoint
 from entrypoints.api.command_endpoints import CommandEndpoints
 from entrypoints.api.health_endpoints import HealthEndpoints
 from entrypoints.api.job_endpoints import JobEndpoints
+from entrypoints.api.list_endpoint import ListEndpoint
 from entrypoints.api.openapi import openapi_document
 from entrypoints.api.problems import problem_answer
 from entrypoints.api.schema_endpoints import SchemaEndpoints
@@ -30,6 +32,7 @@ def make_app(
     *,
     log: EventLog,
     jobs: JobReader,
+    lists: JobLister,
     health: HealthReader,
     outages: Outages,
     job_types: Mapping[str, JobType],
@@ -55,6 +58,7 @@ def make_app(
         find_job=find,
         route_handlers=[
             _route("/jobs", [HttpMethod.POST], job.create),
+            _route("/jobs", [HttpMethod.GET, HttpMethod.HEAD], _told(ListEndpoint(lists).list, outages)),
             _route("/jobs/{job_id:str}", [HttpMethod.GET, HttpMethod.HEAD], find),
             _route("/jobs/{job_id:str}/events", [HttpMethod.GET, HttpMethod.HEAD], _told(job.history, outages)),
             _route("/jobs/{job_id:str}/cancel", [HttpMethod.POST], command.cancel),

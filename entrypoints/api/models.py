@@ -84,6 +84,45 @@ class Reason(Struct, frozen=True):
     reason: Annotated[str | None, Meta(description="In words: at most 1000 characters.")] = None
 
 
+class JobSummary(Struct, frozen=True, rename="camel"):
+    """A job in a list: as `GET /jobs/{id}` shows it, without its result. Lists may lag behind single jobs by a moment."""
+
+    id: JobId
+    type: Annotated[str, Meta(description="The job type.")]
+    status: Annotated[Status, Meta(description="`pending` also between two attempts.")]
+    priority: Annotated[Priority, Meta(description="The queue that it waits in.")]
+    attempts: Annotated[int, Meta(description="How many attempts have started.", ge=0)]
+    error: Annotated[
+        Raw,
+        Meta(
+            description="Why the last attempt failed, also between attempts; null otherwise.",
+            extra_json_schema={"type": ["string", "null"]},
+        ),
+    ]
+    created_at: Timestamp
+    updated_at: Timestamp
+    max_attempts: Annotated[int, Meta(description="How many attempts there may be in all.", ge=1)]
+    version: Annotated[int, Meta(description="Number of the job's newest event: 1, 2, 3 …", ge=1)]
+
+
+class JobList(Struct, frozen=True):
+    """A page of jobs, newest first."""
+
+    jobs: Annotated[
+        list[JobSummary],
+        Meta(
+            description="The jobs. There may be fewer than `limit`, or none, though more follow: what a page costs is bounded."
+        ),
+    ]
+    next: Annotated[
+        str | None,
+        Meta(
+            description="Path of the next page, with the same filters; null at the end.",
+            examples=[f"/jobs?status=failed&cursor={_ID}", None],
+        ),
+    ]
+
+
 class EventView(Struct, frozen=True, rename="camel"):
     """One thing that happened to the job. Events are never changed."""
 
@@ -223,6 +262,19 @@ EXAMPLES: dict[type[Struct], list[dict[str, Any]]] = {
             "status": "processing",
         }
     ],
+    JobSummary: [
+        {
+            "id": _ID,
+            "type": "CSV_EXPORT",
+            "status": "failed",
+            "priority": "high",
+            "attempts": 3,
+            "error": "ValueError: payload.data must be a list of objects: Expected `array`, got `str`",
+            **_WHEN,
+            "maxAttempts": 3,
+            "version": 9,
+        }
+    ],
     FieldError: [
         {
             "field": "priority",
@@ -235,6 +287,7 @@ EXAMPLES: dict[type[Struct], list[dict[str, Any]]] = {
     Readiness: [{"status": "ready", "reasons": []}],
     Liveness: [{"status": "ok"}],
 }
+EXAMPLES[JobList] = [{"jobs": EXAMPLES[JobSummary], "next": f"/jobs?status=failed&cursor={_ID}"}]
 EXAMPLES[History] = [{"events": EXAMPLES[EventView]}]
 EXAMPLES[ProblemDocument] = [
     {

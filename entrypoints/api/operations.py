@@ -6,7 +6,21 @@ from typing import Any
 
 from msgspec import Struct
 
-from entrypoints.api.models import HealthView, History, JobAccepted, JobView, Liveness, NewJob, Readiness, Reason
+from domain.events import PRIORITIES
+from domain.job import STATUSES
+from domain.tags import MAX_TAG_LENGTH
+from entrypoints.api.list_query import DEFAULT_LIMIT, MAX_LIMIT
+from entrypoints.api.models import (
+    HealthView,
+    History,
+    JobAccepted,
+    JobList,
+    JobView,
+    Liveness,
+    NewJob,
+    Readiness,
+    Reason,
+)
 from entrypoints.api.problems import (
     BEFORE_CREATION,
     BEYOND_HEAD,
@@ -141,6 +155,43 @@ _COMMAND_PROBLEMS = (
     UNAVAILABLE,
 )
 
+
+def _query(name: str, description: str, schema: JsonObject, example: str | int | None = None) -> JsonObject:
+    described: JsonObject = {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": schema,
+    }
+    return described if example is None else {**described, "example": example}
+
+
+_LIST: tuple[JsonObject, ...] = (
+    _query("status", "Only jobs of this status.", {"type": "string", "enum": list(STATUSES)}, "failed"),
+    _query("type", "Only jobs of this type, installed or not.", {**_TEXT, "minLength": 1}, "CSV_EXPORT"),
+    _query("priority", "Only jobs of this priority.", {"type": "string", "enum": list(PRIORITIES)}, "high"),
+    _query("tag", "Only jobs with this tag.", {**_TEXT, "minLength": 1, "maxLength": MAX_TAG_LENGTH}, "order-4711"),
+    _query(
+        "createdAfter",
+        "Only jobs that were created at this time (RFC 3339, with its offset) or later.",
+        {"type": "string", "format": "date-time"},
+        "2026-01-27T00:00:00Z",
+    ),
+    _query(
+        "createdBefore",
+        "Only jobs that were created before this time.",
+        {"type": "string", "format": "date-time"},
+        "2026-01-28T00:00:00Z",
+    ),
+    _query(
+        "limit",
+        "At most so many jobs a page.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    ),
+    _query("cursor", "Where the page begins: as it stands in `next`, and nothing to make up.", _TEXT),
+)
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="post",
@@ -182,6 +233,28 @@ OPERATIONS: tuple[Operation, ...] = (
             KEY_REUSED,
             UNAVAILABLE,
         ),
+    ),
+    Operation(
+        method="get",
+        path="/jobs",
+        id="listJobs",
+        tag="Jobs",
+        summary="List jobs",
+        description=(
+            "Newest first, page by page; all filters that are given must fit. Whoever follows `next` to the end meets each job "
+            "that fitted all the while exactly once, whatever is written meanwhile. A page costs the same however many jobs "
+            "there are; nothing is counted. `next` also stands in the header `Link` (RFC 8288)."
+        ),
+        parameters=_LIST,
+        replies=(
+            Reply(
+                200,
+                "A page of jobs.",
+                JobList,
+                {"Link": {"description": 'The next page, if there is one, as `rel="next"`.', "schema": _TEXT}},
+            ),
+        ),
+        problems=(INVALID_QUERY, UNAVAILABLE),
     ),
     Operation(
         method="get",

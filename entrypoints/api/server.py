@@ -13,6 +13,7 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from adapters.postgres.health_reader import PostgresHealthReader
+from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
 from commands.health import HealthReader
 from commands.outages import READ_JOBS, WRITE_LOG, Outages
@@ -52,6 +53,7 @@ async def run(settings: Settings) -> None:
             app = make_app(
                 log=log,
                 jobs=PostgresJobReader(pool),
+                lists=PostgresJobLister(pool),
                 health=health,
                 outages=outages,
                 job_types=types,

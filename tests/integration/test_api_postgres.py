@@ -17,6 +17,7 @@ import uuid_utils
 from adapters.postgres.connecting import make_pool
 from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.health_reader import PostgresHealthReader
+from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
 from commands.outages import Outages
 from domain.job import TRANSITIONS
@@ -42,6 +43,7 @@ async def api_over(url: str, *, patience: float = 20.0) -> AsyncIterator[httpx.A
         app = make_app(
             log=log,
             jobs=PostgresJobReader(pool),
+            lists=PostgresJobLister(pool),
             health=PostgresHealthReader(pool, transitions=TRANSITIONS),
             outages=outages,
             job_types=JOB_TYPES,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +22,29 @@ from adapters.postgres.connecting import make_pool
 from adapters.postgres.dispatch import PostgresDispatch
 from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.health_reader import PostgresHealthReader
+from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
 from adapters.postgres.jobs_projection import PostgresJobsProjection
 from adapters.postgres.queue_feed import PostgresQueueFeed
 from adapters.postgres.queued_jobs import PostgresQueuedJobs
 from adapters.postgres.worker_registry import PostgresWorkerRegistry
+from commands.list_jobs import JobFilter
 from commands.liveness import RunningAttempt
 from commands.ports import Append, Appended, IdempotencyKey, QueueEntry
 from domain import job as verbs
 from domain.events import NewEvent, Started
-from domain.job import TRANSITIONS
+from domain.job import STATUSES, TRANSITIONS
 from tests.real_log import Database, connected, head
 from tests.until import until
 
 JOBS = 40_000
+CREATED_LATE = datetime(2026, 3, 1, tzinfo=UTC)
 LARGE = ("events", "jobs", "idempotency_keys")
 TURNS = 8  # from the sixth on a prepared statement may have a generic plan
 BATCH = 20
 # A statement that finds its rows by index reads a few for each that it needs; a walk through a table reads tens of thousands.
 MOST_ROWS = 1_500
+EXAMINED = 500  # by one page of a list
 
 
 class Plan(Struct):
@@ -79,6 +84,12 @@ def db(postgres_url: str) -> Iterator[Database]:
             from (select distinct on (job_id) * from events order by job_id, version desc) newest
             """
         )
+        db.execute(
+            """
+            update jobs set state = case extract(second from created_at) when 6 then 'Failed' else 'Cancelled' end
+            where state = 'Completed' and extract(second from created_at) in (6, 7)
+            """
+        )
         db.execute("update checkpoints set position = (select max(position) from events)")
         db.execute("insert into workers (id) select 'w' || n from generate_series(0, 20) n")
         db.execute(
@@ -103,6 +114,7 @@ def db(postgres_url: str) -> Iterator[Database]:
 class Adapters(Struct):
     log: PostgresEventLog
     reader: PostgresJobReader
+    lister: PostgresJobLister
     projection: PostgresJobsProjection
     feed: PostgresQueueFeed
     dispatch: PostgresDispatch
@@ -118,6 +130,7 @@ async def adapters(postgres_url: str, db: Database) -> AsyncIterator[Adapters]:
         adapters = Adapters(
             log=await opened.enter_async_context(PostgresEventLog(postgres_url, application="plans", patience=20.0)),
             reader=PostgresJobReader(pool),
+            lister=PostgresJobLister(pool, examined=EXAMINED),
             projection=PostgresJobsProjection(postgres_url),
             feed=PostgresQueueFeed(postgres_url),
             dispatch=PostgresDispatch(pool, holder="plans"),
@@ -173,6 +186,11 @@ async def test_no_hot_statement_walks_through_a_large_table(
         adapters.registry.beat("w1", [RunningAttempt(c.job_id, 2) for c in commands], claims_from="streams")
         await adapters.health.read()
         assert (await adapters.queued_jobs.head(limit=100, wanted=50)).high
+        for status in STATUSES:
+            listed = await adapters.lister.page(JobFilter(status=status), cursor=None, limit=50)
+            assert len(listed.jobs) == 50 or status == "completed", "the newest 2,000 jobs are pending"
+        for wanted in (JobFilter(type="NONE"), JobFilter(created_before=CREATED_LATE)):
+            await adapters.lister.page(wanted, cursor=old[0], limit=50)
 
     marks = {
         "append_events(": 3 * TURNS,
@@ -192,6 +210,11 @@ async def test_no_hot_statement_walks_through_a_large_table(
         "One heartbeat": TURNS,
         "How are all parts": TURNS,
         "The jobs to start next": TURNS,
+        "A page of the list of all jobs": 3 * TURNS,
+        "A page of the list of pending jobs": TURNS,
+        "A page of the list of running jobs": TURNS,
+        "A page of the list of failed jobs": TURNS,
+        "A page of the list of cancelled jobs": TURNS,
     }
     plans: list[Plan] = []
 
@@ -222,6 +245,8 @@ async def test_no_hot_statement_walks_through_a_large_table(
         "jobs_queued",
         "jobs_queued_high",
         "jobs_running",
+        "jobs_pending",
+        "jobs_unsuccessful",
         "idempotency_keys_pkey",
         "idempotency_keys_created_at_idx",
     }
