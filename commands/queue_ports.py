@@ -42,11 +42,15 @@ class UnsuitableServer(JobledgerError):
 
 
 class Mark(Struct, frozen=True):
-    """A place in the log, with the event that is there, so that another log at the same place is recognised."""
+    """A place in the log, with the event that is there, so that another log at the same place is recognised.
+
+    Job and version are not enough: a log restored to an earlier moment may grow again by other events up to that one.
+    """
 
     position: int = 0  # 0: before the first event
     job_id: str = ""
     version: int = 0
+    recorded_ms: int = 0  # when it was recorded, in milliseconds since 1970; 0: not known
 
 
 BEGINNING = Mark()
@@ -182,6 +186,7 @@ class LogEvent(Struct, frozen=True):
     version: int
     type: str
     data: str | None
+    recorded_ms: int = 0  # milliseconds since 1970
 
 
 class LogPage(Struct, frozen=True):

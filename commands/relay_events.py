@@ -128,7 +128,8 @@ def _what_is_wrong(state: QueueState, page: LogPage) -> str | None:
     if not page.events or page.events[0].position != mark.position:
         raise LogDamaged(f"the log has a gap at position {mark.position}")
     there = page.events[0]
-    if (there.job_id, there.version) != (mark.job_id, mark.version):
+    is_same_time = mark.recorded_ms in (0, there.recorded_ms)
+    if (there.job_id, there.version) != (mark.job_id, mark.version) or not is_same_time:
         return "another event is at its position"
     return None
 
@@ -149,7 +150,7 @@ def _next_of_log(page: LogPage, mark: Mark) -> tuple[Mark, list[QueueEntry]]:
             break
         if entry is not None:
             entries.append(entry)
-        mark = Mark(event.position, event.job_id, event.version)
+        mark = Mark(event.position, event.job_id, event.version, event.recorded_ms)
     return mark, entries
 
 

@@ -37,10 +37,10 @@ class PostgresQueueFeed:
         rows = await self._rows("queued_page", {"after": after, "limit": limit, "min_age": float(min_age_seconds)})
         if not rows:
             raise LogDamaged("the table log has no row: this database does not know who its log is")
-        log_id, position, job_id, version, *first = rows[0]
+        log_id, position, job_id, version, recorded_ms, *first = rows[0]
         if position and job_id is None:
             raise LogDamaged(f"the checkpoint of jobs is at {position}, where the log has no event")
-        checkpoint = Mark(position, job_id, version) if position else BEGINNING
+        checkpoint = Mark(position, job_id, version, recorded_ms) if position else BEGINNING
         if first[0] is None:
             return QueuedPage(log_id, checkpoint, [])
         entries = [

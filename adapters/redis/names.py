@@ -4,8 +4,8 @@ from __future__ import annotations
 
 GROUP = "workers"  # the one consumer group of each stream
 RELAY = (
-    "jobledger:relay"  # hash: log id, position, job id and version of the last event relayed, last id of each stream,
-    # and when the queue was made
+    "jobledger:relay"  # hash: log id; position, job id, version and time of the last event relayed; last id of
+    # each stream; when the queue was made
 )
 # hash: "<job id>/<version>" -> "<stream> <entry id>", for entries that are not under their own id in their own stream
 MOVED = "jobledger:moved"

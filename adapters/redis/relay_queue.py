@@ -32,7 +32,7 @@ class RedisRelayQueue:
 
     async def relay(self, believed: QueueState, mark: Mark, entries: Sequence[QueueEntry]) -> QueueState | None:
         """See RelayQueue.relay."""
-        new_mark = encode([str(mark.position), mark.job_id, str(mark.version)])
+        new_mark = encode([str(mark.position), mark.job_id, str(mark.version), _write_time(mark)])
         with translated("relay to the queue"):
             found = await self._relay(_KEYS, GROUP, encode(_write_state(believed)), new_mark, encode(entries))
         return _read_state(found) if found else None
@@ -76,17 +76,21 @@ def _write_state(state: QueueState) -> list[str]:
     texts = [state.log_id or "", str(mark.position), mark.job_id, str(mark.version)]
     for stream in state.streams:
         texts += [stream.noted_id or "", stream.last_id or "", "1" if stream.has_group else ""]
-    return texts
+    return [*texts, _write_time(mark)]
+
+
+def _write_time(mark: Mark) -> str:
+    return str(mark.recorded_ms) if mark.recorded_ms else ""
 
 
 def _read_state(texts: list[str]) -> QueueState:
-    log_id, position, job_id, version, *rest = texts
+    log_id, position, job_id, version, *rest, recorded_ms = texts
     first, second = (
         StreamState(noted_id=noted or None, last_id=last or None, has_group=group == "1")
         for noted, last, group in (rest[:3], rest[3:])
     )
     return QueueState(
         log_id=log_id or None,
-        mark=Mark(position=int(position), job_id=job_id, version=int(version)),
+        mark=Mark(position=int(position), job_id=job_id, version=int(version), recorded_ms=int(recorded_ms or 0)),
         streams=(first, second),
     )

@@ -1,7 +1,7 @@
 -- The jobs that are queued, in the order in which they were, after a position; with the log's id and the checkpoint of `jobs`.
 -- Safe because one statement sees one snapshot: what was queued up to the checkpoint and is not here has gone on since. The age is
 -- asked for only if there is one: were the clock stepped back, a row could be younger than nothing. There is always a row.
-select l.id::text, c.position, e.job_id::text, e.version,
+select l.id::text, c.position, e.job_id::text, e.version, (extract(epoch from e.recorded_at) * 1000)::bigint,
        j.queued_position, j.id::text, j.version, j.priority, j.type, j.attempts + 1
 from log l
 left join checkpoints c on c.name = 'jobs'

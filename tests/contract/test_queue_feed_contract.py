@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.jobs_projection import PostgresJobsProjection
@@ -92,11 +93,12 @@ async def test_a_page_holds_events_from_its_beginning_on(bench: Bench) -> None:
     page = await bench.feed.log_page(begin=2, limit=10)
     first = await bench.feed.log_page(begin=0, limit=1)
 
-    assert page.events == [
+    assert [replace(event, recorded_ms=0) for event in page.events] == [
         LogEvent(2, JOBS[1], 2, "Started", None),
         LogEvent(3, JOBS[2], 1, "Created", encode_data(created(delay=5)).decode()),
     ]
     assert [event.position for event in first.events] == [1]
+    assert 0 < first.events[0].recorded_ms <= page.events[0].recorded_ms
     assert page.head == first.head == 3
     assert page.log_id == first.log_id
 
@@ -130,7 +132,8 @@ async def test_queued_jobs_come_in_the_order_in_which_they_were_queued(bench: Be
         QueueEntry("high_priority", "2-0", JOBS[2], 1, "A", 1),
         QueueEntry("default", "5-0", JOBS[1], 2, "A", 1),
     ]
-    assert page.checkpoint == Mark(6, JOBS[3], 2)
+    [newest] = (await bench.feed.log_page(begin=6, limit=1)).events
+    assert page.checkpoint == Mark(6, JOBS[3], 2, newest.recorded_ms)
     assert rest.entries == page.entries[1:]
     assert part.entries == page.entries[:1]
     assert page.log_id == (await bench.feed.log_page(begin=0, limit=1)).log_id

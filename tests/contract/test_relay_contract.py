@@ -79,7 +79,10 @@ async def test_a_page_without_entries_moves_the_mark_or_just_compares(bench: Ben
     assert await bench.relay_queue.relay(state, state.mark, []) is None
     assert await bench.relay_queue.inspect() == state
     assert await bench.relay_queue.relay(state, Mark(2, job(1), 2), []) is None
-    assert (await bench.relay_queue.inspect()).mark == Mark(2, job(1), 2)
+    state = await bench.relay_queue.inspect()
+    assert state.mark == Mark(2, job(1), 2)
+    assert await bench.relay_queue.relay(state, Mark(3, job(1), 3, 1_769_509_800_000), []) is None
+    assert (await bench.relay_queue.inspect()).mark == Mark(3, job(1), 3, 1_769_509_800_000)
 
 
 async def test_of_two_resets_one_is_done(bench: Bench) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from commands.ports import QueueEntry
 from commands.queue_ports import BEGINNING, STREAMS, LogEvent, LogPage, Mark, QueuedPage
@@ -19,13 +19,15 @@ class FakeQueueFeed:
         self.events: list[LogEvent] = []
         self.checkpoint: int | None = None
         self._facts: list[RecordedEvent] = []
+        self._now = datetime(2026, 1, 1, tzinfo=UTC)  # goes on by a millisecond an event, also over a restore
 
     def append(self, job_id: str, event: Event) -> int:
         position = len(self.events) + 1
         version = sum(1 for e in self.events if e.job_id == job_id) + 1
         data = encode_data(event).decode() if isinstance(event, (Created, Queued)) else None
-        self.events.append(LogEvent(position, job_id, version, type_name(event), data))
-        at = datetime(2026, 1, 1, tzinfo=UTC)
+        self._now += timedelta(milliseconds=1)
+        at = self._now
+        self.events.append(LogEvent(position, job_id, version, type_name(event), data, round(at.timestamp() * 1000)))
         self._facts.append(RecordedEvent(position, job_id, version, event, None, "test", at))
         return position
 
@@ -46,7 +48,7 @@ class FakeQueueFeed:
         mark = BEGINNING
         if checkpoint:
             last = self.events[checkpoint - 1]
-            mark = Mark(last.position, last.job_id, last.version)
+            mark = Mark(last.position, last.job_id, last.version, last.recorded_ms)
         entries = [
             QueueEntry(STREAMS[job.priority], f"{position}-0", job.id, job.version, job.type, job.attempts + 1)
             for position, job in queued[:limit]

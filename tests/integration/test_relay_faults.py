@@ -86,6 +86,36 @@ async def test_a_log_restored_to_an_earlier_moment_loses_no_job(system: System) 
     assert await system.queued() == jobs[:10] + more
 
 
+async def test_a_log_restored_and_grown_again_to_the_very_event_at_the_mark_is_another_one(system: System) -> None:
+    first, lost = await system.create(2)
+    await system.start([first])
+    await relay_all(system.relay)
+    _forget_events_after(system.postgres_url, 1)
+    (new,) = await system.create(1)
+    await system.start([first])  # at the same position and version as before: its entry was read and is claimed again
+
+    await relay_all(system.relay)
+
+    assert await system.queued() == [first, new]
+    assert lost not in await system.queued()
+
+
+@pytest.mark.parametrize("left", [None, "1 1769509800000"])
+async def test_a_mark_that_a_release_left_which_knows_no_times_is_gone_on_from(
+    system: System, left: str | None
+) -> None:
+    await system.create(2)
+    await relay_all(system.relay)
+    made = await system.redis.hget(RELAY, "made")
+    await system.redis.hdel(RELAY, "recorded")
+    if left is not None:  # of an earlier position, by a release like this one
+        await system.redis.hset(RELAY, "recorded", left)
+
+    await relay_all(system.new_relay())
+
+    assert await system.redis.hget(RELAY, "made") == made
+
+
 def _forget_events_after(postgres_url: str, position: int) -> None:
     with psycopg.connect(postgres_url) as connection:
         connection.execute("alter table events disable trigger user")

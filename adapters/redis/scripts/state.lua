@@ -2,8 +2,9 @@
 -- KEYS[1] is the hash, KEYS[2] and KEYS[3] are the streams in the order of their priority.
 --
 -- A list of texts, so that it can be compared and handed back: log id, position, job id, version, then for each stream the last id
--- noted, the last id that it gave out, "1" if it has the group. "" stands for what is not there. A hash that is incomplete or of
--- another's making counts as not there.
+-- noted, the last id that it gave out, "1" if it has the group; and when the event at the position was recorded. "" stands for what is
+-- not there. A hash that is incomplete or of another's making counts as not there; a time belongs to the position that it names, since
+-- a release that knows no times moves the position alone.
 local GROUP = ARGV[1]
 local FORMS = {'^[%x-]+$', '^%d+$', '^[%x-]*$', '^%d+$', '^%d+%-%d+$', '^%d+%-%d+$'}
 
@@ -34,11 +35,13 @@ local function state()
     if not is_sound then noted = {'', '0', '', '0', '', ''} end
     local last_1, group_1 = stream_state(KEYS[2])
     local last_2, group_2 = stream_state(KEYS[3])
-    return {noted[1], noted[2], noted[3], noted[4], noted[5], last_1, group_1, noted[6], last_2, group_2}
+    local of, recorded = string.match(is_sound and redis.call('HGET', KEYS[1], 'recorded') or '', '^(%d+) (%d+)$')
+    if of ~= noted[2] then recorded = '' end
+    return {noted[1], noted[2], noted[3], noted[4], noted[5], last_1, group_1, noted[6], last_2, group_2, recorded}
 end
 
 local function is_same(one, other)
-    for i = 1, 10 do
+    for i = 1, 11 do
         if one[i] ~= other[i] then return false end
     end
     return true
