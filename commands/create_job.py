@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import assert_never
 
 from msgspec import Struct
 
+from commands.ports import Answer as LogAnswer
 from commands.ports import (
     Append,
     Appended,
@@ -22,6 +25,9 @@ from domain import job
 from domain.errors import JobledgerError, UnknownJobType
 from domain.events import Priority
 from domain.job_type import JobType
+from domain.limits import checked_max_attempts
+
+_AT_A_STRETCH = 200  # commands that are decided on before others get a turn: about a millisecond
 
 
 class KeyReused(JobledgerError):
@@ -36,13 +42,18 @@ class KeyReused(JobledgerError):
 
 
 class CreateJob(Struct, frozen=True):
-    """What a caller wants. `payload` is JSON and is kept byte for byte."""
+    """What a caller wants. `payload` is JSON and is kept byte for byte. What is None or empty is as the job type says."""
 
     type: str
     priority: Priority
     payload: bytes
     actor: str
     key: IdempotencyKey | None = None
+    delay: float | None = None  # seconds
+    run_at: datetime | None = None
+    max_attempts: int | None = None
+    timeout: float | None = None  # seconds
+    tags: Sequence[str] = ()
 
 
 class JobCreated(Struct, frozen=True):
@@ -68,31 +79,74 @@ class JobCreator:
     async def create(self, command: CreateJob) -> JobCreated:
         """Append Created. When it returns, the job is durable.
 
-        Raises UnknownJobType, KeyReused, RejectedData (the database cannot keep the payload) and Unavailable.
+        Raises UnknownJobType, InvalidWait, InvalidLimit, InvalidTags, KeyReused, RejectedData (the database cannot keep the
+        payload) and Unavailable.
         """
+        append = self._decide(command)
+        [answer] = await self._log.append([append])
+        return _created(append, answer)
+
+    async def create_all(self, commands: Sequence[CreateJob]) -> list[JobCreated | JobledgerError]:
+        """The same for many, in one append: what became of each, in order, which for some may be an error of `create`.
+
+        Raises Unavailable where nothing is known of any. Lets others have their turn while it works.
+        """
+        found: list[JobCreated | JobledgerError | Append] = []
+        for number, command in enumerate(commands, start=1):
+            try:
+                found.append(self._decide(command))
+            except JobledgerError as exc:
+                found.append(exc)
+            if number % _AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
+        appends = [append for append in found if isinstance(append, Append)]
+        answers = iter(await self._log.append(appends) if appends else ())
+        results: list[JobCreated | JobledgerError] = []
+        for one in found:
+            if not isinstance(one, Append):
+                results.append(one)
+                continue
+            try:
+                results.append(_created(one, next(answers)))
+            except JobledgerError as exc:
+                results.append(exc)
+        return results
+
+    def _decide(self, command: CreateJob) -> Append:
         max_attempts = self._max_attempts.get(command.type)
         if max_attempts is None:
             raise UnknownJobType(command.type, sorted(self._max_attempts))
+        if command.max_attempts is not None:
+            max_attempts = checked_max_attempts(command.max_attempts)
         events = job.create(
-            type=command.type, priority=command.priority, payload=command.payload, max_attempts=max_attempts
+            type=command.type,
+            priority=command.priority,
+            payload=command.payload,
+            max_attempts=max_attempts,
+            delay=command.delay,
+            run_at=command.run_at,
+            timeout=command.timeout,
+            tags=command.tags,
         )
-        job_id = self._new_job_id()
-        append = Append(job_id, expected=0, events=events, actor=command.actor, key=command.key)
-        [answer] = await self._log.append([append])
-        match answer:
-            case Appended():
-                return JobCreated(job_id)
-            case Repeated():
-                assert command.key is not None
-                if answer.digest != command.key.digest:
-                    raise KeyReused(command.key.key, answer.job_id)
-                # Our own id: the append was in doubt, was sent again, and met what it had written itself.
-                return JobCreated(answer.job_id, replayed=answer.job_id != job_id)
-            case RejectedData():
-                raise answer
-            case Conflict():
-                raise Unavailable(f"the id {job_id} is taken by another job")  # the next request draws another one
-            case Refused():
-                raise AssertionError("only Started is refused")
-            case _:
-                assert_never(answer)
+        return Append(self._new_job_id(), expected=0, events=events, actor=command.actor, key=command.key)
+
+
+def _created(append: Append, answer: LogAnswer) -> JobCreated:
+    job_id = append.job_id
+    match answer:
+        case Appended():
+            return JobCreated(job_id)
+        case Repeated():
+            assert append.key is not None
+            if answer.digest != append.key.digest:
+                raise KeyReused(append.key.key, answer.job_id)
+            # Our own id: the append was in doubt, was sent again, and met what it had written itself.
+            return JobCreated(answer.job_id, replayed=answer.job_id != job_id)
+        case RejectedData():
+            raise answer
+        case Conflict():
+            raise Unavailable(f"the id {job_id} is taken by another job")  # the next request draws another one
+        case Refused():
+            raise AssertionError("only Started is refused")
+        case _:
+            assert_never(answer)

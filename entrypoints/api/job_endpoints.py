@@ -59,6 +59,11 @@ class JobEndpoints:
                 payload=bytes(new_job.payload),
                 actor=ANONYMOUS,
                 key=None if key_text is None else IdempotencyKey(key_text, sha256(body).digest()),
+                delay=new_job.delay_seconds,
+                run_at=new_job.run_at,
+                max_attempts=new_job.max_attempts,
+                timeout=new_job.timeout_seconds,
+                tags=new_job.tags or (),
             )
         )
         job_id = created.job_id.encode("ascii")

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from domain.events import Priority
 from domain.job import Status
+from entrypoints.api.job_options import DelaySeconds, MaxAttempts, RunAt, Tags, TimeoutSeconds
 
 _ID = "0190f5fe-7c00-7a00-8000-000000000000"
 
@@ -22,7 +23,7 @@ Timestamp = Annotated[
 ]
 
 
-class NewJob(Struct, frozen=True):
+class NewJob(Struct, frozen=True, rename="camel"):
     """A job to be done. Fields that are not listed here are ignored."""
 
     type: Annotated[str, Meta(description="One of the installed job types.")]
@@ -36,6 +37,11 @@ class NewJob(Struct, frozen=True):
     priority: Annotated[
         Priority, Meta(description="No `default` job starts while a `high` one waits in its queue.")
     ] = "default"
+    run_at: RunAt = None
+    delay_seconds: DelaySeconds = None
+    max_attempts: MaxAttempts = None
+    timeout_seconds: TimeoutSeconds = None
+    tags: Tags = None
 
 
 class JobAccepted(Struct, frozen=True, rename="camel"):
@@ -231,7 +237,17 @@ CSV_PAYLOAD = {
 }
 # For each model whole values as they are on the wire; tests hold them against the schemas.
 EXAMPLES: dict[type[Struct], list[dict[str, Any]]] = {
-    NewJob: [{"type": "CSV_EXPORT", "priority": "high", "payload": CSV_PAYLOAD}],
+    NewJob: [
+        {"type": "CSV_EXPORT", "priority": "high", "payload": CSV_PAYLOAD},
+        {
+            "type": "CSV_EXPORT",
+            "payload": CSV_PAYLOAD,
+            "runAt": "2026-01-28T02:00:00+01:00",
+            "maxAttempts": 5,
+            "timeoutSeconds": 600,
+            "tags": ["nightly", "customer 4711"],
+        },
+    ],
     JobAccepted: [{"jobId": _ID}],
     JobView: [
         {

@@ -15,6 +15,7 @@ from msgspec.json import Decoder
 from domain.events import PRIORITIES
 from entrypoints.api.json_members import Member, NotAnObject, json_members
 from entrypoints.api.models import FieldError, NewJob
+from entrypoints.api.option_errors import OPTIONS, read_option
 from entrypoints.api.problems import INVALID_BODY, MALFORMED_JSON, Problem
 
 MAX_NESTING = 64  # of the payload: what every reader of the log, in any language, can still follow
@@ -53,10 +54,20 @@ def read_new_job_slowly(body: bytes, job_types: Collection[str]) -> NewJob:
     priority = _text_among(members, "priority", PRIORITIES, errors) if "priority" in members else "default"
     if "payload" not in members:
         errors.append(FieldError("payload", "is missing: send null if the job type needs none", "#/payload"))
+    options = {name: read_option(name, members[name].json, errors) for name in OPTIONS if name in members}
     if errors:
         raise Problem(INVALID_BODY, "; ".join(f"{error.field} {error.detail}" for error in errors), errors=errors)
     payload = Raw(members["payload"].json.encode("utf-8"))
-    return NewJob(type=type_, payload=payload, priority="high" if priority == "high" else "default")
+    return NewJob(
+        type=type_,
+        payload=payload,
+        priority="high" if priority == "high" else "default",
+        run_at=options.get("runAt"),
+        delay_seconds=options.get("delaySeconds"),
+        max_attempts=options.get("maxAttempts"),
+        timeout_seconds=options.get("timeoutSeconds"),
+        tags=options.get("tags"),
+    )
 
 
 def is_nested_deeper(text: bytes, depth: int) -> bool:

@@ -20,10 +20,14 @@ from commands.decide_anew import NoSuchJob, StateForbids, VersionMismatch
 from commands.ports import RejectedData, Unavailable
 from domain.errors import InvalidJobId, UnknownEventType
 from domain.job import commands_allowed
+from domain.limits import InvalidLimit
 from domain.moment import BeforeCreation, BeyondHead
 from domain.reason import InvalidReason
+from domain.tags import InvalidTags
+from domain.waiting import InvalidWait
 from entrypoints.api.answers import Answer, Header
 from entrypoints.api.models import FieldError, ProblemDocument
+from entrypoints.api.option_errors import field_error
 
 PROBLEM_JSON = b"application/problem+json"
 
@@ -153,6 +157,9 @@ def _problem_of(exc: BaseException, scope: Scope) -> Problem:
             )
         case InvalidReason():
             return Problem(INVALID_REASON, str(exc), errors=[FieldError("reason", str(exc), "#/reason")])
+        case InvalidWait() | InvalidLimit() | InvalidTags():
+            error = field_error(exc)
+            return Problem(INVALID_BODY, f"{error.field} {error.detail}", errors=[error])
         case KeyReused():
             return Problem(KEY_REUSED, str(exc))
         case RejectedData():

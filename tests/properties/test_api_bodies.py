@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from domain.events import Created
 from entrypoints.api.new_job import MAX_NESTING, is_nested_deeper, read_new_job, read_new_job_slowly
+from entrypoints.api.option_errors import OPTIONS
 from entrypoints.api.problems import Problem
 from tests.api_under_test import JOB_TYPES, make_api
 from tests.fakes.event_log import FakeEventLog
@@ -51,6 +52,21 @@ def _damaged(draw: st.DrawFn, texts: st.SearchStrategy[bytes]) -> bytes:
     return bytes(text)
 
 
+_option_values = st.sampled_from(
+    [
+        *(b"null", b"1", b"0", b"-1", b"3.0", b"1.5", b"1e3", b"1e400", b"1001", b"0.001", b"604800", b"true"),
+        *(b'"2026-01-27T10:30:00Z"', b'"2026-01-27t10:30:00.123456789+23:59"', b'"2026-01-27T10:30:00"'),
+        *(
+            b'"1969-01-01T00:00:00Z"',
+            b'"9999-12-31T23:59:59-12:00"',
+            b'"2026-02-30T00:00:00Z"',
+            b'"0001-01-01T00:00:00+14:00"',
+        ),
+        *(b"[]", b'["a","a"]', b'[""]', b'["\\u0000"]', b'["\\ud800"]', b'["a", 1]', b"[" + b'"a",' * 10 + b'"b"]'),
+    ]
+)
+
+
 @st.composite
 def _bodies(draw: st.DrawFn) -> bytes:
     type_ = draw(st.sampled_from([b'"CSV_EXPORT"', b'"EMAIL_SEND"', b'"NOPE"', b"1", b'"\\ud800"']) | _json_texts())
@@ -58,6 +74,8 @@ def _bodies(draw: st.DrawFn) -> bytes:
     members = [b'"type":' + type_, b'"payload":' + payload]
     if draw(st.booleans()):
         members.append(b'"priority":' + draw(st.sampled_from([b'"high"', b'"default"', b'"low"', b"null"])))
+    for name in draw(st.sets(st.sampled_from(OPTIONS), max_size=2)):
+        members.append(b'"%b":' % name.encode() + draw(_option_values | _json_texts()))
     if draw(st.booleans()):
         members.append(draw(_json_texts()) + b":" + draw(_json_texts()))
     return b"{" + b",".join(draw(st.permutations(members))) + b"}"
