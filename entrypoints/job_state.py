@@ -63,6 +63,8 @@ def state_rows(job: Job) -> list[tuple[str, str]]:
     rows = []
     for field in msgspec.structs.fields(state):
         value = getattr(state, field.name)
+        if isinstance(value, tuple):
+            value = " ".join(value) or None
         text = shortened(bytes(value)) if isinstance(value, Raw) else harmless(str(value))
         if value is not None and text != "null":
             rows.append((field.encode_name, text))

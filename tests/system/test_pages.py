@@ -12,7 +12,7 @@ import pytest
 from tests.system.pages import ROOT, steps_of
 from tests.system.reader import Reader
 
-PAGES = ["auditing.md", "following-jobs.md"]
+PAGES = ["auditing.md", "following-jobs.md", "operating.md", "rebuild.md"]
 
 
 @pytest.fixture(scope="module")
