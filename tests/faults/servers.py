@@ -28,9 +28,12 @@ from tests.system.service import EmbeddedServer
 
 
 class OwnPostgres(EmbeddedServer):
-    """A context manager: it runs inside. `url` is of its one database, which is migrated when it was made."""
+    """A context manager: it runs inside. `url` is of its one database, which is migrated when it was made.
 
-    def __init__(self, home: Path, *, settings: Mapping[str, str] | None = None) -> None:
+    `wal`: where its write-ahead log is to lie, if not with its data.
+    """
+
+    def __init__(self, home: Path, *, settings: Mapping[str, str] | None = None, wal: Path | None = None) -> None:
         home.mkdir(mode=0o711, parents=True, exist_ok=True)
         home.chmod(0o711)
         prepared = prepare_postgres(home, port=free_port())
@@ -40,6 +43,10 @@ class OwnPostgres(EmbeddedServer):
         super().__init__(program, prepared.is_ready)
         self.url = prepared.url
         self.data = home / "postgres"
+        if wal is not None:
+            shutil.move(self.data / "pg_wal", wal)
+            _own_like(self.data, wal)
+            (self.data / "pg_wal").symlink_to(wal)
 
     @property
     def port(self) -> int:
@@ -115,9 +122,9 @@ class OwnValkey(EmbeddedServer):
 
 
 @contextmanager
-def own_postgres(home: Path, **settings: str) -> Iterator[OwnPostgres]:
+def own_postgres(home: Path, *, wal: Path | None = None, **settings: str) -> Iterator[OwnPostgres]:
     """One that runs, migrated."""
-    with OwnPostgres(home, settings=settings) as server:
+    with OwnPostgres(home, settings=settings, wal=wal) as server:
         asyncio.run(migrate(server.url, TRANSITIONS))
         yield server
 

@@ -159,6 +159,15 @@ class EmbeddedServer:
     ) -> None:
         self.stop(self._program.stops[0])
 
+    @property
+    def is_running(self) -> bool:
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._popen is not None
+        return self._popen.pid
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         with self._output.open("ab") as output:
