@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import psycopg
 import redis
 from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import AsyncCursor
 from redis.asyncio import Redis
 
@@ -23,42 +24,50 @@ from commands.ports import Answer, Append
 from tests.fakes.report import FakeReport
 
 FaultKind = Literal["before", "after", "delayed"]
+Place = Literal["log", "reads", "projection", "redis"]  # of what is asked
+FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
+PLACES: tuple[Place, ...] = get_args(Place)
 JudgeAppend = Callable[[Sequence[Append], Sequence[Answer]], None]
 
 
 class Fault(Struct, frozen=True):
-    """What becomes of `times` commands, from the command number `nth` (1 is the first) of those to come."""
+    """What becomes of `times` commands at one place, from the command number `nth` (1 is the first) of those to come."""
 
+    place: Place
     kind: FaultKind
     nth: int = 1
     times: int = 1
 
 
 class Faults:
-    """The fault that lies ahead, whether Redis can be reached, and the commands that are still on their way."""
+    """The faults that lie ahead, one a place; whether Redis can be reached; and the commands that are still on their way."""
 
     def __init__(self) -> None:
-        self._ahead: Fault | None = None
-        self._seen = 0
         self.redis_is_away = False
-        self.delayed: list[Callable[[], Awaitable[Any]]] = []
+        self.delayed: list[tuple[Place, Callable[[], Awaitable[Any]]]] = []
+        self._ahead: dict[Place, Fault] = {}
 
     def plan(self, fault: Fault | None) -> None:
-        """It lies ahead from now on, in place of another one; None: all goes well."""
-        self._ahead = fault
-        self._seen = 0
+        """It lies ahead from now on, in place of another one there. None changes nothing."""
+        if fault is not None:
+            self._ahead[fault.place] = fault
 
-    def strike(self) -> FaultKind | None:
+    def strike(self, place: Place) -> FaultKind | None:
         """Called once for each command: the fault that it meets."""
-        if self._ahead is None:
+        fault = self._ahead.pop(place, None)
+        if fault is None:
             return None
-        self._seen += 1
-        if self._seen < self._ahead.nth:
+        if fault.nth > 1:
+            self._ahead[place] = replace(fault, nth=fault.nth - 1)
             return None
-        kind = self._ahead.kind
-        if self._seen + 1 == self._ahead.nth + self._ahead.times:
-            self._ahead = None
-        return kind
+        if fault.times > 1:
+            self._ahead[place] = replace(fault, times=fault.times - 1)
+        return fault.kind
+
+    def clear(self) -> None:
+        """From now on all goes well. What is on its way stays so."""
+        self.redis_is_away = False
+        self._ahead.clear()
 
 
 class SharedConnection:
@@ -102,9 +111,10 @@ class _JudgedCursor:
         self._log = log
 
     async def execute(self, statement: Any, parameters: Any) -> None:
-        kind = self._log.faults.strike()
+        kind = self._log.faults.strike("log")
         if kind == "delayed":
-            self._log.faults.delayed.append(partial(self._arrive_late, self._log.batch, statement, parameters))
+            arrive = partial(self._arrive_late, self._log.batch, statement, parameters)
+            self._log.faults.delayed.append(("log", arrive))
         if kind in ("before", "delayed"):
             raise psycopg.OperationalError(f"lost: {kind}")
         await self._real.execute(statement, parameters)
@@ -147,7 +157,7 @@ class _FaultyCursor:
         self.fetchone = real.fetchone
 
     async def execute(self, statement: Any, parameters: Any) -> None:
-        kind = self._faults.strike()
+        kind = self._faults.strike("projection")
         if kind == "before":
             raise psycopg.OperationalError("lost before")
         if kind == "delayed":
@@ -166,9 +176,9 @@ def make_faulty(client: Redis, faults: Faults) -> Redis:
     async def execute_command(*command: Any, **options: Any) -> Any:
         if faults.redis_is_away:
             raise redis.ConnectionError("away")
-        kind = faults.strike()
+        kind = faults.strike("redis")
         if kind == "delayed":
-            faults.delayed.append(partial(_arrive_late, client, run, command, options))
+            faults.delayed.append(("redis", partial(_arrive_late, client, run, command, options)))
         if kind in ("before", "delayed"):
             raise redis.ConnectionError(f"lost: {kind}")
         answer = await run(*command, **options)

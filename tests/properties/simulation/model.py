@@ -56,6 +56,9 @@ class Model:
         self.cancels_asked: set[str] = set()
         self.mourned: set[str] = set()  # workers that died, were frozen, or left their work behind
         self.executions: list[Execution] = []
+        self.alarm: AssertionError | None = (
+            None  # raised where a worker takes whatever is raised for an error of its job's code
+        )
         self._given: set[int] = set()  # positions of the events of which somebody was told that they are his
 
     @property
@@ -114,6 +117,13 @@ class Model:
 
     def judge_beginning(self, execution: Execution) -> None:
         """Code begins to run: the log must say so, and nobody else may be running it."""
+        try:
+            self._judge_beginning(execution)
+        except AssertionError as exc:
+            self.alarm = self.alarm or exc
+            raise
+
+    def _judge_beginning(self, execution: Execution) -> None:
         stream = [e for e in self.events if e.job_id == execution.job_id]
         started = [e for e in stream if e.event == Started(attempt=execution.attempt, worker=execution.worker)]
         assert started, f"{execution} runs, and the log knows nothing of it"

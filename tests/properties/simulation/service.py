@@ -35,7 +35,7 @@ class Service:
         self.apis: list[Api] = []
         self.dispatchers: list[Dispatcher] = []
         self.workers: list[WorkerProcess] = []
-        self.needs_mending = False  # whether entries were taken out of the queue by hand
+        self.needs_mending = False  # whether entries may have left the queue that nobody claimed
         self._start_all()
 
     @property
@@ -124,13 +124,12 @@ class Service:
     def kill(self, process: Process, *, under_way: Fault | None = None) -> None:
         """`kill -9`; `under_way`: what becomes of the call that it had just made. An api or a dispatcher is started again."""
         waiting = [call for call in process.calls if not call.is_performed]
-        if under_way is not None and waiting:
+        if under_way is not None and waiting and not process.is_stopped:
             call = waiting[0]
             if call.method == "append":  # nobody is left to try it again and again
                 call.perform = partial(self.world.new_log(patience=0.0).append, *call.arguments)
             self.world.faults.plan(under_way)
             self.world.perform(call)
-            self.world.faults.plan(None)
         process.kill()
         match process:
             case Api():
@@ -151,15 +150,17 @@ class Service:
 
     def restore_postgres(self, position: int) -> None:
         """To an earlier moment, as an operator does it: everything is stopped, and started afterwards. Redis stays as it is."""
-        self.needs_mending = True
+        self.needs_mending = (
+            True  # an entry may have left the queue for a Started that is gone, and the relay not have come so far
+        )
         self.end()
         self.world.restore_postgres(position)
+        self.world.pass_time(1.0)  # it takes a while
         self._start_all()
 
     def heal(self) -> None:
         """End all that is wrong; and let there be a worker that is well."""
-        self.world.faults.redis_is_away = False
-        self.world.faults.plan(None)
+        self.world.faults.clear()
         while self.world.faults.delayed:
             self.world.let_delayed_arrive(0)
         for process in self.processes:
@@ -180,6 +181,8 @@ class Service:
 
     def judge_workers(self) -> None:
         """A registered worker that is awake runs what the log says that it runs, and nothing else."""
+        if self.model.alarm is not None:
+            raise self.model.alarm
         for worker in self.workers:
             name = worker.worker.name
             if worker.is_stopped or name not in self.model.log.workers:
@@ -195,6 +198,7 @@ class Service:
     def judge_end(self) -> None:
         """Once drained: the log is the model's, each job ended as it should, and the audit finds nothing."""
         world = self.world
+        self.judge_workers()
         assert read_log(world.database) == self.model.events
         self.model.judge_end()
         relayed = self.dispatchers[0].relay.relayed_position or 0

@@ -9,7 +9,7 @@ from adapters.redis.names import GROUP
 from commands.ports import IdempotencyKey
 from commands.queue_ports import STREAMS
 from domain.events import Priority
-from tests.properties.simulation.faults import Fault, FaultKind
+from tests.properties.simulation.faults import FAULT_KINDS, PLACES, Fault
 from tests.properties.simulation.processes import LOOPS, REFUSED, NewJob, appends_before, work_on
 from tests.properties.simulation.service import ALL_TYPES, Service
 from tests.properties.simulation.worker_process import STUBBORN, TIMEOUT
@@ -28,11 +28,11 @@ _HARMS = (
     "flush the scripts",
     "go away or come back",
 )
-_KINDS: st.SearchStrategy[FaultKind] = st.sampled_from(("before", "after", "delayed"))
 _FAULTS = st.builds(
     Fault,
-    kind=_KINDS,
-    nth=st.integers(1, 8),
+    place=st.sampled_from(("log", *PLACES)),  # the log has the fewest commands, and the most to lose
+    kind=st.sampled_from(FAULT_KINDS),
+    nth=st.sampled_from((1, 1, 1, 2, 2, 3, 5)),
     times=st.integers(1, 2),
 )
 _ANY = st.integers(0, 7)  # one of those that there are, modulo their number
@@ -108,7 +108,7 @@ class SystemMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(process.calls for process in self.service.awake))
     @rule(process=_ANY, calls=st.integers(1, 6), fault=st.none() | _FAULTS)
     def go_on(self, process: int, calls: int, fault: Fault | None) -> None:
-        self._something_lies_ahead(fault)
+        self.world.faults.plan(fault)
         busy = [process for process in self.service.awake if process.calls]
         work_on(self.world, busy[process % len(busy)], calls)
 
@@ -117,7 +117,7 @@ class SystemMachine(RuleBasedStateMachine):
     def perform(self, call: int, fault: Fault | None, is_answered: bool) -> None:
         waiting = self.service.waiting()
         process, chosen = waiting[call % len(waiting)]
-        self._something_lies_ahead(fault)
+        self.world.faults.plan(fault)
         self.world.perform(*appends_before(process, chosen))
         if is_answered:
             process.deliver(chosen)
@@ -131,7 +131,7 @@ class SystemMachine(RuleBasedStateMachine):
 
     @rule(dispatcher=st.integers(0, 1), what=st.sampled_from(LOOPS), is_done=st.booleans(), fault=st.none() | _FAULTS)
     def dispatch(self, dispatcher: int, what: str, is_done: bool, fault: Fault | None) -> None:
-        self._something_lies_ahead(fault)
+        self.world.faults.plan(fault)
         acting = self.service.dispatchers[dispatcher]
         if is_done:
             self.service.finish(acting, what)
@@ -140,7 +140,7 @@ class SystemMachine(RuleBasedStateMachine):
 
     @rule(fault=st.none() | _FAULTS, pages=st.integers(1, 3))
     def project(self, fault: Fault | None, pages: int) -> None:
-        self._something_lies_ahead(fault)
+        self.world.faults.plan(fault)
         for _ in range(pages):
             self.world.fold()
 
@@ -160,6 +160,10 @@ class SystemMachine(RuleBasedStateMachine):
         self.service.pass_time(seconds)
         self.service.beat()
 
+    @rule(seconds=st.integers(6, 20))  # more than a watcher may look away
+    def all_sleep(self, seconds: float) -> None:
+        self.service.pass_time(seconds)
+
     @rule(seconds=st.integers(6, 24), watcher=st.integers(0, 1))
     def time_passes_and_somebody_watches(self, seconds: int, watcher: int) -> None:
         for _ in range(0, seconds, 3):
@@ -167,9 +171,9 @@ class SystemMachine(RuleBasedStateMachine):
             self.service.beat()
             self.service.finish(self.service.dispatchers[watcher], "watch")
 
-    @rule(seconds=st.integers(1, 3), fault=st.none() | st.builds(Fault, kind=_KINDS, nth=st.integers(1, 60)))
+    @rule(seconds=st.integers(1, 3), fault=st.none() | _FAULTS)
     def all_go_on(self, seconds: int, fault: Fault | None) -> None:
-        self._something_lies_ahead(fault)
+        self.world.faults.plan(fault)
         for _ in range(seconds):
             self.service.work_together()
 
@@ -233,14 +237,14 @@ class SystemMachine(RuleBasedStateMachine):
     def everybody_runs_what_is_his(self) -> None:
         self.service.judge_workers()
 
-    def _something_lies_ahead(self, fault: Fault | None) -> None:
-        if fault is not None:
-            self.world.faults.plan(fault)
+    def judge_end(self) -> None:
+        """Heal everything, let the work be finished, and judge what came of it."""
+        self.service.heal()
+        self.service.drain()
+        self.service.judge_end()
 
     def teardown(self) -> None:
         try:
-            self.service.heal()
-            self.service.drain()
-            self.service.judge_end()
+            self.judge_end()
         finally:
             self.service.end()

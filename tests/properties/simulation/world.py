@@ -91,7 +91,6 @@ class World:
         )  # redis-py types its answers as those of both kinds of client
         self.copy: dict[bytes, bytes] | None = None
         self._ids = 0
-        self.clock_offset = timedelta()  # by which the database's clock was stepped
         self.model = Model(lambda: self.now)
         self._appending = SharedConnection(postgres_url)
         self.projection = FaultyProjection(postgres_url, page=PAGE, faults=self.faults)
@@ -109,14 +108,12 @@ class World:
     @property
     def now(self) -> datetime:
         """The database's time."""
-        return _BEGINNING + timedelta(milliseconds=self.clock.milliseconds) + self.clock_offset
+        return _BEGINNING + timedelta(milliseconds=self.clock.milliseconds)
 
     def begin(self) -> None:
         """Wipe everything, for the next run."""
         self.clock.milliseconds = Clock().milliseconds
-        self.clock_offset = timedelta()
-        self.faults.plan(None)
-        self.faults.redis_is_away = False
+        self.faults.clear()
         self.faults.delayed.clear()
         self.copy = None
         self._ids = 0
@@ -133,15 +130,18 @@ class World:
         """Do what the calls ask for, all at once."""
         for call, answer in zip(calls, self.io(_all_of(calls, self.faults)), strict=True):
             call.is_performed = True
-            if not isinstance(answer, Exception):
-                self._judge(call, answer)
-                call.answer = answer
-            elif isinstance(answer, Unavailable):
+            if isinstance(answer, Exception):
                 call.error = answer
+                if not isinstance(answer, Unavailable):
+                    raise answer
             else:
-                raise answer
+                call.answer = answer
+                self._judge(call)
 
     def pass_time(self, seconds: float) -> None:
+        # PostgreSQL looks each second whether somebody still waits (client_connection_check_interval).
+        while seconds >= 1.0 and (late := [n for n, (place, _) in enumerate(self.faults.delayed) if place == "log"]):
+            self.let_delayed_arrive(late[0])
         self.clock.milliseconds += round(seconds * 1000)
         self.tell_time()
 
@@ -151,7 +151,7 @@ class World:
 
     def let_delayed_arrive(self, index: int) -> None:
         """A command arrives that its client has given up long ago."""
-        arrive = self.faults.delayed.pop(index)
+        _, arrive = self.faults.delayed.pop(index)
         self.io(arrive())
 
     def fold(self) -> bool:
@@ -189,12 +189,12 @@ class World:
         self._ids += 1
         return str(UUID(int=(0x0190F5FE << 96) | (0x7 << 76) | (0x8 << 60) | self._ids))
 
-    def _judge(self, call: Call, answer: Any) -> None:
+    def _judge(self, call: Call) -> None:
         match call.port, call.method:
             case "log", "append":
-                self.model.judge_told(call.arguments[0], answer)
+                self.model.judge_told(call.arguments[0], call.answer)
             case "jobs", "find":
-                self.model.judge_row(answer, call.arguments[0])
+                self.model.judge_row(call.answer, call.arguments[0])
 
     def close(self) -> None:
         self.io(self._appending.aclose())
@@ -281,7 +281,7 @@ async def _all_of(calls: Sequence[Call], faults: Faults) -> list[Any]:
 async def _performed(call: Call, faults: Faults) -> Any:
     if call.port not in _READS:  # what has no faults of its own
         return await call.perform()
-    kind = faults.strike()
+    kind = faults.strike("reads")
     answer = None if kind in ("before", "delayed") else await call.perform()
     if kind is not None:
         raise Unavailable(f"lost: {kind}", dependency="PostgreSQL")
