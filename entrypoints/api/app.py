@@ -15,6 +15,7 @@ from commands.health import HealthReader
 from commands.list_jobs import JobLister
 from commands.outages import READ_JOBS, Outages
 from commands.ports import EventLog, JobReader, Unavailable
+from commands.results import ResultFiles
 from domain.job_type import JobType
 from entrypoints.api.answers import Answer, Endpoint
 from entrypoints.api.command_endpoints import CommandEndpoints
@@ -23,6 +24,7 @@ from entrypoints.api.job_endpoints import JobEndpoints
 from entrypoints.api.list_endpoint import ListEndpoint
 from entrypoints.api.openapi import openapi_document
 from entrypoints.api.problems import problem_answer
+from entrypoints.api.result_endpoint import ResultEndpoint
 from entrypoints.api.schema_endpoints import SchemaEndpoints
 
 _JOB_PATH_LENGTH = len("/jobs/") + 36  # of a job's own path
@@ -33,6 +35,7 @@ def make_app(
     log: EventLog,
     jobs: JobReader,
     lists: JobLister,
+    files: ResultFiles,
     health: HealthReader,
     outages: Outages,
     job_types: Mapping[str, JobType],
@@ -51,6 +54,7 @@ def make_app(
     job = JobEndpoints(creator=creator, jobs=jobs, job_types=job_types, max_body_bytes=max_body_bytes)
     command = CommandEndpoints(log=log, jobs=jobs, max_body_bytes=max_body_bytes)
     find = _told(job.find, outages)
+    result = _told(ResultEndpoint(jobs=jobs, files=files).result, outages)
     watch = HealthEndpoints(health=health, outages=outages, max_lag=max_lag)
     schema = SchemaEndpoints(openapi_document(sorted(job_types)))
     return _Api(
@@ -63,6 +67,7 @@ def make_app(
             _route("/jobs/{job_id:str}/events", [HttpMethod.GET, HttpMethod.HEAD], _told(job.history, outages)),
             _route("/jobs/{job_id:str}/cancel", [HttpMethod.POST], command.cancel),
             _route("/jobs/{job_id:str}/retry", [HttpMethod.POST], command.retry),
+            _route("/jobs/{job_id:str}/result", [HttpMethod.GET, HttpMethod.HEAD], result),
             _route("/health", [HttpMethod.GET, HttpMethod.HEAD], watch.health),
             _route("/readyz", [HttpMethod.GET, HttpMethod.HEAD], watch.readiness),
             _route("/livez", [HttpMethod.GET, HttpMethod.HEAD], watch.liveness),

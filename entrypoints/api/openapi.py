@@ -82,7 +82,9 @@ def _reply(operation: Operation, reply: Reply, job_types: Sequence[str]) -> Json
     described: JsonObject = {"description": reply.description}
     if reply.headers:
         described["headers"] = reply.headers
-    if reply.model is None:
+    if reply.content is not None:
+        described |= {"content": reply.content} if reply.content else {}
+    elif reply.model is None:
         described["content"] = _SPECIAL_CONTENT[operation.id]
     else:
         described["content"] = {"application/json": _media(reply.model, _examples(reply.model, job_types))}
@@ -110,6 +112,10 @@ def _problem(operation: Operation, kinds: Sequence[Kind]) -> JsonObject:
     }
     if kinds[0].status == HTTPStatus.METHOD_NOT_ALLOWED:
         described["headers"] = {"Allow": {"description": "The methods that are.", "schema": {"type": "string"}}}
+    if kinds[0].status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        described["headers"] = {
+            "Content-Range": {"description": "`bytes */` and how many there are.", "schema": {"type": "string"}}
+        }
     if kinds[0].status == HTTPStatus.SERVICE_UNAVAILABLE:
         seconds = {"description": "Seconds to wait before trying again.", "schema": {"type": "integer", "minimum": 1}}
         described["headers"] = {"Retry-After": seconds}

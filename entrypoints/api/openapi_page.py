@@ -96,7 +96,7 @@ def _operation(method: str, path: str, operation: JsonObject) -> str:
 
 
 def _response(status: str, response: JsonObject) -> tuple[str, str]:
-    links = " ".join(_model_link(media["schema"]) for media in response["content"].values())
+    links = " ".join(_model_link(media["schema"]) for media in response.get("content", {}).values())
     headers = "".join(
         f"<br><span class=soft><code>{_text(name)}</code>: {_prose(header['description'])}</span>"
         for name, header in response.get("headers", {}).items()

@@ -36,8 +36,12 @@ from entrypoints.api.problems import (
     KEY_REUSED,
     MALFORMED_JSON,
     METHOD_NOT_ALLOWED,
+    NO_RESULT,
     NOT_JSON,
+    PRECONDITION_FAILED,
+    RANGE_UNSATISFIABLE,
     REJECTED_DATA,
+    RESULT_GONE,
     STATE_FORBIDS,
     UNAVAILABLE,
     VERSION_MISMATCH,
@@ -48,12 +52,14 @@ JsonObject = dict[str, Any]
 
 
 class Reply(Struct, frozen=True):
-    """An answer that is no problem. `model`: of its JSON; None: something else. `headers`: their names and what they say."""
+    """An answer that is no problem. `model`: of its JSON; None: something else, which `content` or the document's maker tells by
+    media type (`{}`: no body). `headers`: their names and what they say."""
 
     status: int
     description: str
     model: type[Struct] | None = None
     headers: dict[str, JsonObject] = {}
+    content: dict[str, JsonObject] | None = None
 
 
 class Operation(Struct, frozen=True):
@@ -192,6 +198,34 @@ _LIST: tuple[JsonObject, ...] = (
     _query("cursor", "Where the page begins: as it stands in `next`, and nothing to make up.", _TEXT),
 )
 
+_RESULT: dict[str, JsonObject] = {
+    "text/csv": {"schema": _TEXT},
+    "application/json": {"schema": {}},
+    "application/octet-stream": {"schema": _TEXT},
+}
+_RESULT_HEADERS: dict[str, JsonObject] = {
+    "ETag": {"description": "Changes with the bytes.", "required": True, "schema": _TEXT},
+    "Last-Modified": {"description": "Of a file.", "schema": _TEXT},
+    "Content-Disposition": {"description": "The name of a file.", "schema": _TEXT},
+    "Repr-Digest": {"description": "SHA-256 of the whole, as the job recorded it (RFC 9530).", "schema": _TEXT},
+    "Accept-Ranges": {
+        "description": "Ranges of bytes can be asked for.",
+        "schema": {"type": "string", "const": "bytes"},
+    },
+}
+
+
+def _header(name: str, description: str, example: str) -> JsonObject:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": _TEXT,
+        "example": example,
+    }
+
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="post",
@@ -315,6 +349,49 @@ OPERATIONS: tuple[Operation, ...] = (
         needs_body=False,
         replies=(Reply(200, "It is queued.", JobView, _ETAG),),
         problems=_COMMAND_PROBLEMS,
+    ),
+    Operation(
+        method="get",
+        path="/jobs/{id}/result",
+        id="getJobResult",
+        tag="Jobs",
+        summary="Get what a job made",
+        description=(
+            "The file of a job that made one, such as `CSV_EXPORT`, as an attachment; of other jobs the JSON that they answered. "
+            "Conditional requests and ranges are understood (RFC 9110); of several ranges at once all is sent."
+        ),
+        parameters=(
+            _JOB_ID,
+            _header("Range", "A range of bytes.", "bytes=0-1023"),
+            _header("If-Range", "The range only if the entity tag is still this one, else all.", '"4a1f-3f-17"'),
+            _header("If-None-Match", "Nothing if the entity tag is still this one.", '"4a1f-3f-17"'),
+        ),
+        replies=(
+            Reply(200, "The result.", headers=_RESULT_HEADERS, content=_RESULT),
+            Reply(
+                206,
+                "A range of it.",
+                headers={
+                    **_RESULT_HEADERS,
+                    "Content-Range": {
+                        "description": "Which bytes these are, of how many.",
+                        "required": True,
+                        "schema": _TEXT,
+                    },
+                },
+                content=_RESULT,
+            ),
+            Reply(304, "The client has it.", headers={"ETag": _RESULT_HEADERS["ETag"]}, content={}),
+        ),
+        problems=(
+            INVALID_JOB_ID,
+            JOB_NOT_FOUND,
+            NO_RESULT,
+            RESULT_GONE,
+            PRECONDITION_FAILED,
+            RANGE_UNSATISFIABLE,
+            UNAVAILABLE,
+        ),
     ),
     Operation(
         method="get",

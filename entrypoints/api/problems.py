@@ -64,13 +64,24 @@ NOT_FOUND = Kind("not-found", 404, "There is nothing here", "No such path.")
 JOB_NOT_FOUND = Kind("job-not-found", 404, "There is no such job", "No job has this id.")
 BEFORE_CREATION = Kind("before-creation", 404, "The job was not there yet", "It was created after `asOf`.")
 BEYOND_HEAD = Kind("beyond-head", 404, "The log does not reach so far", "`asOf` is yet to come.")
+NO_RESULT = Kind("no-result", 404, "The job has no result (yet)", "Only completed jobs have one.")
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", 405, "The method is not allowed here", "`Allow` names those that are.")
 STATE_FORBIDS = Kind(
     "state-forbids", 409, "The job's state forbids this", "`state` says where the job is, `allowed` what it allows."
 )
 VERSION_MISMATCH = Kind("version-mismatch", 412, "The job is at another version", "Not at one that If-Match names.")
+RESULT_GONE = Kind("result-gone", 410, "The file is gone", "The job's file was removed or changed after it was made.")
+PRECONDITION_FAILED = Kind(
+    "precondition-failed", 412, "It is another one by now", "A condition of the request does not hold."
+)
 BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "It is longer than MAX_BODY_BYTES.")
 NOT_JSON = Kind("not-json", 415, "The body must be sent as JSON", "Content-Type is not application/json.")
+RANGE_UNSATISFIABLE = Kind(
+    "range-unsatisfiable",
+    416,
+    "There is nothing in that range",
+    "It begins beyond the end; `Content-Range` names that.",
+)
 HEAD_TOO_LARGE = Kind("head-too-large", 431, "The request's head is too large", "Request line and headers are bounded.")
 KEY_REUSED = Kind(
     "idempotency-key-reused", 422, "The Idempotency-Key belongs to another request", "Same key, another body."

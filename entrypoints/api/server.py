@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 from litestar.types import ASGIApp
 
+from adapters.files.result_files import OutputFiles
 from adapters.postgres.health_reader import PostgresHealthReader
 from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
@@ -54,6 +55,7 @@ async def run(settings: Settings) -> None:
                 log=log,
                 jobs=PostgresJobReader(pool),
                 lists=PostgresJobLister(pool),
+                files=OutputFiles(settings.output_dir),
                 health=health,
                 outages=outages,
                 job_types=types,

@@ -70,7 +70,7 @@ def test_every_example_of_an_operation_is_valid() -> None:
         for operation in methods.values():
             assert operation["summary"]
             assert operation["description"]
-            contents = [response["content"] for response in operation["responses"].values()]
+            contents = [response.get("content", {}) for response in operation["responses"].values()]
             contents += [operation["requestBody"]["content"]] if "requestBody" in operation else []
             for content in contents:
                 for media in content.values():

@@ -8,12 +8,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 import uuid_utils
 
+from adapters.files.result_files import OutputFiles
 from adapters.postgres.connecting import make_pool
 from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.health_reader import PostgresHealthReader
@@ -44,6 +46,7 @@ async def api_over(url: str, *, patience: float = 20.0) -> AsyncIterator[httpx.A
             log=log,
             jobs=PostgresJobReader(pool),
             lists=PostgresJobLister(pool),
+            files=OutputFiles(Path("output")),
             health=PostgresHealthReader(pool, transitions=TRANSITIONS),
             outages=outages,
             job_types=JOB_TYPES,
