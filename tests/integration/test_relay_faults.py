@@ -7,7 +7,6 @@ import random
 import time
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -21,7 +20,7 @@ from commands.ports import Unavailable
 from commands.queue_ports import ForeignQueue
 from commands.relay_events import Relay
 from tests.integration.queue_system import System, queue_system, relay_all
-from tests.lossy_proxy import lossy_proxy
+from tests.proxy import proxy_to
 
 
 @pytest.fixture
@@ -126,22 +125,20 @@ def _forget_events_after(postgres_url: str, position: int) -> None:
 
 @pytest.mark.parametrize("reply", ["relay", "reset"])
 async def test_a_relay_whose_reply_is_lost_repeats_nothing(system: System, reply: str) -> None:
-    port = urlsplit(system.redis_url).port
-    assert port is not None
-    async with lossy_proxy(port) as proxy:
-        client = connect(system.redis_url.replace(str(port), str(proxy.port)), name="through the proxy")
+    async with proxy_to(system.redis_url) as proxy:
+        client = connect(proxy.url(system.redis_url), name="through the proxy")
         queue = RedisRelayQueue(client)
         relay = system.new_relay(queue=queue)
         if reply == "relay":
             await relay_all(relay)
         jobs = await system.create(40)
-        proxy.swallow_reply_to(getattr(queue, f"_{reply}")._digest.encode())
+        proxy.cut_before_reply(to=getattr(queue, f"_{reply}")._digest.encode())
         with pytest.raises(Unavailable):
             await relay_all(relay)
         await relay_all(relay)
         await client.aclose()
 
-    assert proxy.swallowed == 1
+    assert proxy.met == 1
     assert await system.queued() == jobs
 
 
