@@ -69,6 +69,7 @@ class Settings(Struct, frozen=True, rename="upper", kw_only=True):
 
     # HTTP
     max_body_bytes: Count = 1024 * 1024
+    max_batch_bytes: Count = 16 * 1024 * 1024  # of a request with many jobs
     idempotency_key_hours: Seconds = 24.0
     ready_max_lag_seconds: Seconds = 30.0  # how far the read side may be behind the log before /readyz turns red
 

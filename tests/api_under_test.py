@@ -21,6 +21,7 @@ from tests.fakes.job_lister import FakeJobLister
 from tests.fakes.report import FakeReport
 
 MAX_BODY_BYTES = 4096
+MAX_BATCH_BYTES = 1024 * 1024
 
 
 async def _do_nothing(payload: Any, context: jobledger.Context) -> None:
@@ -49,6 +50,7 @@ def make_api(
         new_job_id=lambda: str(uuid_utils.uuid7()),
         max_attempts=3,
         max_body_bytes=MAX_BODY_BYTES,
+        max_batch_bytes=MAX_BATCH_BYTES,
         max_lag=30.0,
     )
 

@@ -18,6 +18,7 @@ from commands.ports import EventLog, JobReader, Unavailable
 from commands.results import ResultFiles
 from domain.job_type import JobType
 from entrypoints.api.answers import Answer, Endpoint
+from entrypoints.api.batch_endpoints import BatchEndpoints
 from entrypoints.api.command_endpoints import CommandEndpoints
 from entrypoints.api.health_endpoints import HealthEndpoints
 from entrypoints.api.job_endpoints import JobEndpoints
@@ -42,6 +43,7 @@ def make_app(
     new_job_id: Callable[[], str],
     max_attempts: int,
     max_body_bytes: int,
+    max_batch_bytes: int,
     max_lag: float,
 ) -> Litestar:
     """Make the application.
@@ -52,6 +54,9 @@ def make_app(
     """
     creator = JobCreator(log=log, job_types=job_types, new_job_id=new_job_id, max_attempts=max_attempts)
     job = JobEndpoints(creator=creator, jobs=jobs, job_types=job_types, max_body_bytes=max_body_bytes)
+    batch = BatchEndpoints(
+        creator=creator, job_types=job_types, max_batch_bytes=max_batch_bytes, max_body_bytes=max_body_bytes
+    )
     command = CommandEndpoints(log=log, jobs=jobs, max_body_bytes=max_body_bytes)
     find = _told(job.find, outages)
     result = _told(ResultEndpoint(jobs=jobs, files=files).result, outages)
@@ -63,6 +68,7 @@ def make_app(
         route_handlers=[
             _route("/jobs", [HttpMethod.POST], job.create),
             _route("/jobs", [HttpMethod.GET, HttpMethod.HEAD], _told(ListEndpoint(lists).list, outages)),
+            _route("/jobs/batch", [HttpMethod.POST], batch.create),
             _route("/jobs/{job_id:str}", [HttpMethod.GET, HttpMethod.HEAD], find),
             _route("/jobs/{job_id:str}/events", [HttpMethod.GET, HttpMethod.HEAD], _told(job.history, outages)),
             _route("/jobs/{job_id:str}/cancel", [HttpMethod.POST], command.cancel),

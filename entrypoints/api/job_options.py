@@ -36,6 +36,13 @@ TimeoutSeconds = Annotated[
     Annotated[float, Meta(ge=0.001, le=MOST_TIMEOUT_SECONDS)] | None,
     Meta(description="How long each attempt may take; else as the job type says, or JOB_TIMEOUT_SECONDS."),
 ]
+IdempotencyKey = Annotated[
+    Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[\x20-\x7e]*$")] | None,
+    Meta(
+        description="As the header Idempotency-Key of a job that is posted alone: sent again with the same bytes, it gives "
+        "the same job; with others, 422."
+    ),
+]
 Tags = Annotated[
     Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=MAX_TAG_LENGTH)], ...], Meta(max_length=MAX_TAGS)]
     | None,

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from domain.events import Priority
 from domain.job import Status
-from entrypoints.api.job_options import DelaySeconds, MaxAttempts, RunAt, Tags, TimeoutSeconds
+from entrypoints.api.job_options import DelaySeconds, IdempotencyKey, MaxAttempts, RunAt, Tags, TimeoutSeconds
 
 _ID = "0190f5fe-7c00-7a00-8000-000000000000"
 
@@ -42,6 +42,12 @@ class NewJob(Struct, frozen=True, rename="camel"):
     max_attempts: MaxAttempts = None
     timeout_seconds: TimeoutSeconds = None
     tags: Tags = None
+
+
+class BatchJob(NewJob, frozen=True):
+    """A job of a batch: like one that is posted alone, and the key that would be its header."""
+
+    idempotency_key: IdempotencyKey = None
 
 
 class JobAccepted(Struct, frozen=True, rename="camel"):
@@ -127,6 +133,27 @@ class JobList(Struct, frozen=True):
             examples=[f"/jobs?status=failed&cursor={_ID}", None],
         ),
     ]
+
+
+class BatchItem(Struct, frozen=True, rename="camel"):
+    """What became of one job of a batch."""
+
+    status: Annotated[int, Meta(description="What it would have been answered with alone.", ge=200, le=599)]
+    job_id: JobId | UnsetType = UNSET
+    replayed: (
+        Annotated[bool, Meta(description="An earlier request with this key created it: only where that is so.")]
+        | UnsetType
+    ) = UNSET
+    problem: ProblemDocument | UnsetType = UNSET
+
+
+class BatchAnswer(Struct, frozen=True):
+    """What became of each job of a batch, in the order in which they came."""
+
+    created: Annotated[int, Meta(description="How many were created by this request.", ge=0)]
+    replayed: Annotated[int, Meta(description="How many were there already, by their keys.", ge=0)]
+    refused: Annotated[int, Meta(description="How many have a problem.", ge=0)]
+    items: Annotated[list[BatchItem], Meta(description="One for each job.")]
 
 
 class EventView(Struct, frozen=True, rename="camel"):
@@ -248,6 +275,10 @@ EXAMPLES: dict[type[Struct], list[dict[str, Any]]] = {
             "tags": ["nightly", "customer 4711"],
         },
     ],
+    BatchJob: [
+        {"type": "CSV_EXPORT", "payload": CSV_PAYLOAD, "idempotencyKey": "order-4711"},
+        {"type": "CSV_EXPORT", "payload": CSV_PAYLOAD, "priority": "high", "tags": ["nightly"]},
+    ],
     JobAccepted: [{"jobId": _ID}],
     JobView: [
         {
@@ -315,6 +346,18 @@ EXAMPLES[ProblemDocument] = [
         "errors": EXAMPLES[FieldError],
     }
 ]
+_REFUSED = {
+    "status": 400,
+    "problem": {
+        "type": "/schema#invalid-body",
+        "title": "The body is not a job",
+        "status": 400,
+        "detail": "payload is missing: send null if the job type needs none",
+        "instance": "/jobs/batch",
+    },
+}
+EXAMPLES[BatchItem] = [{"status": 201, "jobId": _ID}, {"status": 201, "jobId": _ID, "replayed": True}, _REFUSED]
+EXAMPLES[BatchAnswer] = [{"created": 1, "replayed": 1, "refused": 1, "items": EXAMPLES[BatchItem]}]
 EXAMPLES[HealthView] = [
     {
         "status": "ok",

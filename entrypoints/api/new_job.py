@@ -7,29 +7,38 @@ parser, which finds every fault, and takes lone surrogate escapes, which are JSO
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
 from msgspec.json import Decoder
+from msgspec.structs import fields
 
 from domain.events import PRIORITIES
 from entrypoints.api.json_members import Member, NotAnObject, json_members
-from entrypoints.api.models import FieldError, NewJob
+from entrypoints.api.models import BatchJob, FieldError, NewJob
 from entrypoints.api.option_errors import OPTIONS, read_option
 from entrypoints.api.problems import INVALID_BODY, MALFORMED_JSON, Problem
 
 MAX_NESTING = 64  # of the payload: what every reader of the log, in any language, can still follow
 
+_Job = TypeVar("_Job", bound=NewJob)
+
 _decode = Decoder(NewJob).decode
+_decode_batch_job = Decoder(BatchJob).decode
+# By the names in a body, those of the model's fields.
+_OPTIONS = {
+    model: [field.encode_name for field in fields(model) if field.encode_name in OPTIONS]
+    for model in (NewJob, BatchJob)
+}
+_FIELDS = {field.encode_name: field.name for field in fields(BatchJob)}
 _NOT_MARKS = bytes(set(range(256)) - set(b'"[]{}'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")  # which kind of bracket it is, the parser looks at
 
 
 def read_new_job(body: bytes, job_types: Collection[str]) -> NewJob:
     """The job that the body asks for. Raises Problem 400, which names each field that is wrong and what is allowed."""
-    if is_nested_deeper(body, MAX_NESTING + 1):  # the body's own braces are one level around the payload
-        field = FieldError("payload", f"is nested deeper than {MAX_NESTING}", "#/payload")
-        raise Problem(INVALID_BODY, f"payload {field.detail}", errors=[field])
+    _require_shallow(body)
     if not body.isascii():
         _require_utf8(body)  # msgspec does not look into strings that it skips
     try:
@@ -41,8 +50,24 @@ def read_new_job(body: bytes, job_types: Collection[str]) -> NewJob:
     return new_job
 
 
+def read_batch_job(item: bytes, job_types: Collection[str]) -> BatchJob:
+    """The same for one job of a batch."""
+    _require_shallow(item)
+    if not item.isascii():
+        _require_utf8(item)
+    try:
+        new_job = _decode_batch_job(item)
+    except msgspec.DecodeError:
+        return _slowly(item, job_types, BatchJob)
+    return new_job if new_job.type in job_types else _slowly(item, job_types, BatchJob)
+
+
 def read_new_job_slowly(body: bytes, job_types: Collection[str]) -> NewJob:
     """The same for a body that is UTF-8 and not nested too deep; every field's fault is found."""
+    return _slowly(body, job_types, NewJob)
+
+
+def _slowly(body: bytes, job_types: Collection[str], model: type[_Job]) -> _Job:
     try:
         members = json_members(body.decode("utf-8"))
     except NotAnObject as exc:
@@ -54,19 +79,15 @@ def read_new_job_slowly(body: bytes, job_types: Collection[str]) -> NewJob:
     priority = _text_among(members, "priority", PRIORITIES, errors) if "priority" in members else "default"
     if "payload" not in members:
         errors.append(FieldError("payload", "is missing: send null if the job type needs none", "#/payload"))
-    options = {name: read_option(name, members[name].json, errors) for name in OPTIONS if name in members}
+    options = {name: read_option(name, members[name].json, errors) for name in _OPTIONS[model] if name in members}
     if errors:
         raise Problem(INVALID_BODY, "; ".join(f"{error.field} {error.detail}" for error in errors), errors=errors)
     payload = Raw(members["payload"].json.encode("utf-8"))
-    return NewJob(
+    return model(
         type=type_,
         payload=payload,
         priority="high" if priority == "high" else "default",
-        run_at=options.get("runAt"),
-        delay_seconds=options.get("delaySeconds"),
-        max_attempts=options.get("maxAttempts"),
-        timeout_seconds=options.get("timeoutSeconds"),
-        tags=options.get("tags"),
+        **{_FIELDS[name]: value for name, value in options.items()},
     )
 
 
@@ -87,6 +108,12 @@ def is_nested_deeper(text: bytes, depth: int) -> bool:
             # All is gone; or what is left does not belong together, is no JSON, and the parser says so if it dares to.
             return brackets.count(b"[") > depth
     return len(brackets) > 0
+
+
+def _require_shallow(body: bytes) -> None:
+    if is_nested_deeper(body, MAX_NESTING + 1):  # the body's own braces are one level around the payload
+        field = FieldError("payload", f"is nested deeper than {MAX_NESTING}", "#/payload")
+        raise Problem(INVALID_BODY, f"payload {field.detail}", errors=[field])
 
 
 def _require_utf8(body: bytes) -> None:

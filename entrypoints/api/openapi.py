@@ -6,6 +6,7 @@ that they get against the schema that stands here for its status.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from http import HTTPStatus
 from importlib.metadata import metadata
@@ -14,7 +15,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from entrypoints.api.models import EXAMPLES, NewJob
+from entrypoints.api.job_batch import MAX_JOBS
+from entrypoints.api.models import EXAMPLES, BatchJob, NewJob
 from entrypoints.api.operations import ANY_REQUEST, OPERATIONS, JsonObject, Operation, Reply
 from entrypoints.api.problems import Kind
 
@@ -67,7 +69,12 @@ def _operation(operation: Operation, job_types: Sequence[str]) -> JsonObject:
     if operation.parameters:
         described["parameters"] = list(operation.parameters)
     if operation.body is not None:
-        content = {"application/json": _media(operation.body, _examples(operation.body, job_types))}
+        examples = _examples(operation.body, job_types)
+        content = (
+            _many(operation.body, examples)
+            if operation.takes_many
+            else {"application/json": _media(operation.body, examples)}
+        )
         described["requestBody"] = {"required": operation.needs_body, "description": "In UTF-8.", "content": content}
     responses = {str(reply.status): _reply(operation, reply, job_types) for reply in operation.replies}
     kinds: dict[int, list[Kind]] = {}
@@ -129,8 +136,22 @@ def _media(model: type[Struct], examples: list[JsonObject]) -> JsonObject:
     }
 
 
+def _many(model: type[Struct], examples: list[JsonObject]) -> JsonObject:
+    lines = "".join(f"{json.dumps(example)}\n" for example in examples)
+    array = {
+        "type": "array",
+        "items": {"$ref": f"#/components/schemas/{model.__name__}"},
+        "minItems": 1,
+        "maxItems": MAX_JOBS,
+    }
+    return {
+        "application/json": {"schema": array, "examples": {"example1": {"value": examples}}},
+        "application/x-ndjson": {"schema": {"type": "string"}, "examples": {"example1": {"value": lines}}},
+    }
+
+
 def _examples(model: type[Struct], job_types: Sequence[str]) -> list[JsonObject]:
-    if model is NewJob and "CSV_EXPORT" not in job_types:
+    if model in (NewJob, BatchJob) and "CSV_EXPORT" not in job_types:
         return [{"type": name, "payload": None} for name in job_types[:1]]
     return EXAMPLES[model]
 
@@ -139,5 +160,6 @@ def _schemas(job_types: Sequence[str]) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(list(EXAMPLES), ref_template="#/components/schemas/{name}")
     for model in EXAMPLES:
         schemas[model.__name__]["examples"] = _examples(model, job_types)
-    schemas[NewJob.__name__]["properties"]["type"]["enum"] = list(job_types)
+    for model in (NewJob, BatchJob):
+        schemas[model.__name__]["properties"]["type"]["enum"] = list(job_types)
     return schemas

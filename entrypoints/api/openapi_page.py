@@ -80,12 +80,11 @@ def _operation(method: str, path: str, operation: JsonObject) -> str:
         rows = ((f"<code>{_text(p['name'])}</code>", _text(p["in"]), _prose(p["description"])) for p in parameters)
         parts.append(_table(("Parameter", "In", "Meaning"), rows))
     for media_type, media in operation.get("requestBody", {}).get("content", {}).items():
-        parts.append(f"<p>Body: {_model_link(media['schema'])} as <code>{_text(media_type)}</code></p>")
+        parts.append(f"<p>Body: {_type(media['schema'])} as <code>{_text(media_type)}</code></p>")
         for example in media["examples"].values():
-            body = json.dumps(example["value"])
-            command = (
-                f"curl -X {method.upper()} localhost:3000{path} -H 'Content-Type: {media_type}' -d {shlex.quote(body)}"
-            )
+            body = example["value"] if isinstance(example["value"], str) else json.dumps(example["value"])
+            how = "--data-binary" if isinstance(example["value"], str) else "-d"  # -d takes the line ends away
+            command = f"curl -X {method.upper()} localhost:3000{path} -H 'Content-Type: {media_type}' {how} {shlex.quote(body)}"
             parts.append(f"<pre>{_text(command)}</pre>")
     parts.append(_table(("Status", "Answer"), (_response(*item) for item in operation["responses"].items())))
     parts.extend(
@@ -129,6 +128,8 @@ def _type(schema: JsonObject) -> str:
         return _model_link(schema)
     if "enum" in schema:
         return " ".join(f"<code>{_text(json.dumps(value))}</code>" for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}"
     if isinstance(schema.get("additionalProperties"), dict):

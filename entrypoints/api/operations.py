@@ -11,6 +11,8 @@ from domain.job import STATUSES
 from domain.tags import MAX_TAG_LENGTH
 from entrypoints.api.list_query import DEFAULT_LIMIT, MAX_LIMIT
 from entrypoints.api.models import (
+    BatchAnswer,
+    BatchJob,
     HealthView,
     History,
     JobAccepted,
@@ -26,6 +28,7 @@ from entrypoints.api.problems import (
     BEYOND_HEAD,
     BODY_TOO_LARGE,
     INTERNAL,
+    INVALID_BATCH,
     INVALID_BODY,
     INVALID_IF_MATCH,
     INVALID_JOB_ID,
@@ -43,6 +46,7 @@ from entrypoints.api.problems import (
     REJECTED_DATA,
     RESULT_GONE,
     STATE_FORBIDS,
+    TOO_MANY_JOBS,
     UNAVAILABLE,
     VERSION_MISMATCH,
     Kind,
@@ -65,7 +69,7 @@ class Reply(Struct, frozen=True):
 class Operation(Struct, frozen=True):
     """One method of one path. `problems`: the kinds that it can answer with, beside those that any request can.
 
-    `needs_body`: False where `body` may be left out.
+    `needs_body`: False where `body` may be left out. `takes_many`: a list of them, or one a line.
     """
 
     method: str
@@ -79,6 +83,7 @@ class Operation(Struct, frozen=True):
     parameters: tuple[JsonObject, ...] = ()
     body: type[Struct] | None = None
     needs_body: bool = True
+    takes_many: bool = False
 
 
 ANY_REQUEST: tuple[Kind, ...] = (METHOD_NOT_ALLOWED, INTERNAL)
@@ -314,6 +319,25 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(_JOB_ID,),
         replies=(Reply(200, "The job's history.", History),),
         problems=(INVALID_JOB_ID, JOB_NOT_FOUND, UNAVAILABLE),
+    ),
+    Operation(
+        method="post",
+        path="/jobs/batch",
+        id="createJobs",
+        tag="Jobs",
+        summary="Create many jobs at once",
+        description=(
+            "Up to 10,000 jobs, in an array or one a line (`application/x-ndjson`). Each is judged alone and answered in its "
+            "order: those that are not refused are durable together. Where the answer is lost, the batch may be sent "
+            "again if each job has a key; those that were created are then `replayed`."
+        ),
+        body=BatchJob,
+        takes_many=True,
+        replies=(
+            Reply(201, "All are kept and will run.", BatchAnswer),
+            Reply(207, "Some or all have a problem.", BatchAnswer),
+        ),
+        problems=(INVALID_BATCH, MALFORMED_JSON, BODY_TOO_LARGE, TOO_MANY_JOBS, NOT_JSON, UNAVAILABLE),
     ),
     Operation(
         method="post",

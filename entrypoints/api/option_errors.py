@@ -14,6 +14,7 @@ from entrypoints.api.job_options import (
     MOST_DELAY_SECONDS,
     MOST_TIMEOUT_SECONDS,
     DelaySeconds,
+    IdempotencyKey,
     MaxAttempts,
     RunAt,
     Tags,
@@ -30,6 +31,7 @@ _READERS: dict[str, tuple[Decoder[Any], str]] = {
         Decoder(TimeoutSeconds),
         f"must be a number from 0.001 to {MOST_TIMEOUT_SECONDS:.0f} (seven days)",
     ),
+    "idempotencyKey": (Decoder(IdempotencyKey), "must be a text of 1 to 255 visible ASCII characters or blanks"),
     "tags": (
         Decoder(Tags),
         f"must be a list of at most {MAX_TAGS} texts of 1 to {MAX_TAG_LENGTH} characters each",

@@ -74,7 +74,13 @@ RESULT_GONE = Kind("result-gone", 410, "The file is gone", "The job's file was r
 PRECONDITION_FAILED = Kind(
     "precondition-failed", 412, "It is another one by now", "A condition of the request does not hold."
 )
-BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large", "It is longer than MAX_BODY_BYTES.")
+INVALID_BATCH = Kind(
+    "invalid-batch", 400, "The body is not a batch of jobs", "It is an array of jobs, or one job a line."
+)
+TOO_MANY_JOBS = Kind("too-many-jobs", 413, "The batch has too many jobs", "A batch has at most 10,000.")
+BODY_TOO_LARGE = Kind(
+    "body-too-large", 413, "The body is too large", "It is longer than MAX_BODY_BYTES, or MAX_BATCH_BYTES."
+)
 NOT_JSON = Kind("not-json", 415, "The body must be sent as JSON", "Content-Type is not application/json.")
 RANGE_UNSATISFIABLE = Kind(
     "range-unsatisfiable",
@@ -118,7 +124,7 @@ class Problem(Exception):
 
 def problem_answer(exc: BaseException, scope: Scope) -> Answer:
     """The answer for an error. What is not the client's doing is logged, and told without particulars."""
-    problem = _problem_of(exc, scope)
+    problem = problem_of(exc, scope)
     if problem.kind.status >= 500 and not isinstance(exc, Unavailable):  # those are told of once, not for each request
         _log.error(
             "request failed",
@@ -128,7 +134,17 @@ def problem_answer(exc: BaseException, scope: Scope) -> Answer:
             exc_info=exc if problem.kind is INTERNAL else None,
             error=str(exc),
         )
-    document = ProblemDocument(
+    return Answer(
+        problem.kind.status,
+        msgspec.json.encode(problem_document(problem, scope)),
+        content_type=PROBLEM_JSON,
+        headers=problem.headers,
+    )
+
+
+def problem_document(problem: Problem, scope: Scope) -> ProblemDocument:
+    """How the problem is told, as an answer or as a part of one."""
+    return ProblemDocument(
         type=problem.kind.uri,
         title=problem.kind.title,
         status=problem.kind.status,
@@ -139,12 +155,10 @@ def problem_answer(exc: BaseException, scope: Scope) -> Answer:
         version=problem.version,
         allowed=UNSET if problem.state is UNSET else commands_allowed(problem.state),
     )
-    return Answer(
-        problem.kind.status, msgspec.json.encode(document), content_type=PROBLEM_JSON, headers=problem.headers
-    )
 
 
-def _problem_of(exc: BaseException, scope: Scope) -> Problem:
+def problem_of(exc: BaseException, scope: Scope) -> Problem:
+    """What clients are told of an error."""
     match exc:
         case Problem():
             return exc

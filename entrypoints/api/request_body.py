@@ -21,20 +21,22 @@ def require_json(headers: dict[bytes, bytes]) -> None:
         raise Problem(NOT_JSON, "the body must not be compressed", headers=[(b"accept-encoding", b"identity")])
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive, *, limit: int) -> bytes:
-    """The whole body. Raises Problem 413 as soon as it is known to be longer than `limit` bytes.
+async def read_body(
+    headers: dict[bytes, bytes], receive: Receive, *, limit: int, setting: str = "MAX_BODY_BYTES"
+) -> bytes:
+    """The whole body. Raises Problem 413 as soon as it is known to be longer than `limit` bytes, which `setting` says.
 
     What a client goes on to send after that is thrown away by the server, piece by piece, so that the client gets to read
     the answer and the connection can be used again.
     """
     declared = headers.get(b"content-length")
     if declared is not None and int(declared) > limit:
-        raise _too_large(limit)
+        raise _too_large(limit, setting)
     message = await receive()
     if message["type"] == "http.request" and not message["more_body"]:
         body = message["body"]  # in one piece, as nearly always
         if len(body) > limit:
-            raise _too_large(limit)
+            raise _too_large(limit, setting)
         return body
     pieces = bytearray()
     while True:
@@ -42,14 +44,14 @@ async def read_body(headers: dict[bytes, bytes], receive: Receive, *, limit: int
             raise Problem(INVALID_REQUEST, "the connection ended before the body did")
         pieces += message["body"]
         if len(pieces) > limit:
-            raise _too_large(limit)
+            raise _too_large(limit, setting)
         if not message["more_body"]:
             return bytes(pieces)
         message = await receive()
 
 
-def _too_large(limit: int) -> Problem:
-    return Problem(BODY_TOO_LARGE, f"the body may be at most {limit} bytes long (MAX_BODY_BYTES)")
+def _too_large(limit: int, setting: str) -> Problem:
+    return Problem(BODY_TOO_LARGE, f"the body may be at most {limit} bytes long ({setting})")
 
 
 def _is_json(content_type: bytes) -> bool:

@@ -62,6 +62,7 @@ async def run(settings: Settings) -> None:
                 new_job_id=wiring.new_job_id,
                 max_attempts=settings.max_attempts,
                 max_body_bytes=settings.max_body_bytes,
+                max_batch_bytes=settings.max_batch_bytes,
                 max_lag=settings.ready_max_lag_seconds,
             )
             async with asyncio.TaskGroup() as group:

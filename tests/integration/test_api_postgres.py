@@ -53,6 +53,7 @@ async def api_over(url: str, *, patience: float = 20.0) -> AsyncIterator[httpx.A
             new_job_id=lambda: str(uuid_utils.uuid7()),
             max_attempts=3,
             max_body_bytes=MAX_BODY_BYTES,
+            max_batch_bytes=MAX_BODY_BYTES,
             max_lag=30.0,
         )
         yield await opened.enter_async_context(client_of(app))
@@ -116,6 +117,25 @@ async def test_twenty_requests_with_one_key_through_two_processes_are_one_job(po
     assert len({answer.content for answer in answers}) == 1
     assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
     assert other.status_code == 422
+
+
+async def test_a_batch_of_ten_thousand_is_one_append_and_may_be_repeated(postgres_url: str) -> None:
+    lines = b"".join(
+        b'{"type":"CSV_EXPORT","payload":{"n":%d},"idempotencyKey":"k%d"}\n' % (n, n) for n in range(10_000)
+    )
+    async with api_over(postgres_url) as client:
+        answers = [
+            (await client.post("/jobs/batch", content=lines, headers={"content-type": "application/x-ndjson"})).json()
+            for _ in range(2)
+        ]
+
+    assert [(told["created"], told["replayed"], told["refused"]) for told in answers] == [
+        (10_000, 0, 0),
+        (0, 10_000, 0),
+    ]
+    assert [item["jobId"] for item in answers[0]["items"]] == [item["jobId"] for item in answers[1]["items"]]
+    with psycopg.connect(postgres_url) as db:
+        assert db.execute("select count(*), count(distinct recorded_at) from events").fetchone() == (10_000, 1)
 
 
 async def test_health_tells_what_the_database_knows_of_each_part(postgres_url: str) -> None:

@@ -1,0 +1,84 @@
+"""POST /jobs/batch: many jobs in one request and one append, answered item by item."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from hashlib import sha256
+
+from litestar.types import Receive, Scope
+from msgspec import UNSET
+
+from commands.create_job import CreateJob, JobCreated, JobCreator
+from commands.ports import IdempotencyKey
+from domain.errors import JobledgerError
+from domain.job_type import JobType
+from entrypoints.api.answers import Answer, json_answer
+from entrypoints.api.job_batch import batch_format, split_batch
+from entrypoints.api.job_endpoints import ANONYMOUS
+from entrypoints.api.models import BatchAnswer, BatchItem
+from entrypoints.api.new_job import read_batch_job
+from entrypoints.api.problems import BODY_TOO_LARGE, Problem, problem_document, problem_of
+from entrypoints.api.request_body import read_body
+
+_AT_A_STRETCH = 200  # items that are read before other requests get a turn: about a millisecond
+
+
+class BatchEndpoints:
+    """Its method is an endpoint, as in JobEndpoints."""
+
+    def __init__(
+        self, *, creator: JobCreator, job_types: Mapping[str, JobType], max_batch_bytes: int, max_body_bytes: int
+    ) -> None:
+        self._creator = creator
+        self._job_types = job_types
+        self._max_batch_bytes = max_batch_bytes
+        self._max_body_bytes = max_body_bytes
+
+    async def create(self, scope: Scope, receive: Receive) -> Answer:
+        """POST /jobs/batch."""
+        headers = dict(scope["headers"])
+        form = batch_format(headers)
+        body = await read_body(headers, receive, limit=self._max_batch_bytes, setting="MAX_BATCH_BYTES")
+        items = split_batch(body, form)
+        wanted: list[CreateJob | Problem] = []
+        for number, item in enumerate(items, start=1):
+            try:
+                wanted.append(self._wanted(item))
+            except Problem as exc:
+                wanted.append(exc)
+            if number % _AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
+        created = iter(await self._creator.create_all([one for one in wanted if isinstance(one, CreateJob)]))
+        answers = [_item(one if isinstance(one, Problem) else next(created), scope) for one in wanted]
+        refused = sum(answer.status >= 400 for answer in answers)
+        replayed = sum(answer.replayed is True for answer in answers)
+        answer = BatchAnswer(
+            created=len(answers) - refused - replayed, replayed=replayed, refused=refused, items=answers
+        )
+        return json_answer(answer, status=207 if refused else 201)
+
+    def _wanted(self, item: bytes) -> CreateJob:
+        if len(item) > self._max_body_bytes:
+            raise Problem(BODY_TOO_LARGE, f"a job may be at most {self._max_body_bytes} bytes long (MAX_BODY_BYTES)")
+        new_job = read_batch_job(item, self._job_types)
+        key = new_job.idempotency_key
+        return CreateJob(
+            type=new_job.type,
+            priority=new_job.priority,
+            payload=bytes(new_job.payload),
+            actor=ANONYMOUS,
+            key=None if key is None else IdempotencyKey(key, sha256(item).digest()),
+            delay=new_job.delay_seconds,
+            run_at=new_job.run_at,
+            max_attempts=new_job.max_attempts,
+            timeout=new_job.timeout_seconds,
+            tags=new_job.tags or (),
+        )
+
+
+def _item(result: JobCreated | JobledgerError | Problem, scope: Scope) -> BatchItem:
+    if isinstance(result, JobCreated):
+        return BatchItem(201, job_id=result.job_id, replayed=True if result.replayed else UNSET)
+    problem = problem_of(result, scope)
+    return BatchItem(problem.kind.status, problem=problem_document(problem, scope))
