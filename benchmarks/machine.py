@@ -28,7 +28,7 @@ def machine() -> dict[str, str]:
 
 def versions(servers: Servers, tools: Tools) -> dict[str, str]:
     ours = {name: importlib.metadata.version(name) for name in _PYTHON_PARTS}
-    return {"commit": _commit(), "Python": platform.python_version(), **ours, **servers.versions(), **tools.versions()}
+    return {"commit": commit(), "Python": platform.python_version(), **ours, **servers.versions(), **tools.versions()}
 
 
 def server_settings() -> dict[str, str]:
@@ -49,7 +49,7 @@ def _processor() -> str:
     return platform.processor() or "unknown"
 
 
-def _commit() -> str:
+def commit() -> str:
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=False)
         return done.stdout.strip()

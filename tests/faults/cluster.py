@@ -84,6 +84,7 @@ class Cluster(Service):
                 **settings,
             },
         )
+        self._tally = directory.tally
 
     # Processes
 

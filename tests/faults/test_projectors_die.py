@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import psycopg
 import pytest
 
 from tests.faults.cluster import PROJECTORS, Cluster
+from tests.faults.folding import row_held, until_folding
 from tests.faults.run import under_load
 
 _TAKEOVER_SECONDS = 10.0
-
-
-@contextmanager
-def _row_held(cluster: Cluster, job_id: str) -> Iterator[None]:
-    """Hold the lock of a job's row: whoever folds its next event waits there, with the checkpoint's row in its hands."""
-    cluster.until(lambda: bool(cluster.ask("select 1 from jobs where id = %s", job_id)))
-    with psycopg.connect(cluster.postgres.url) as holder:
-        holder.execute("select from jobs where id = %s for update", [job_id])
-        yield
-
-
-def _folding(cluster: Cluster) -> list[int]:
-    """The ports of the clients whose fold waits for a row."""
-    rows = cluster.ask(
-        "select client_port from pg_stat_activity where application_name = 'jobledger projector'"
-        " and wait_event_type = 'Lock' and state = 'active'"
-    )
-    return [int(port) for (port,) in rows]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
@@ -43,11 +23,9 @@ def test_15_a_projector_that_dies_between_rows_and_checkpoint_is_followed_by_ano
         job_id = cluster.post("GATED", {"gate": str(gate)})
         cluster.until(lambda: "Started" in cluster.history(job_id))
         cluster.until(lambda: cluster.ask("select state from jobs where id = %s", job_id) == [("Started",)])
-        with _row_held(cluster, job_id):
+        with row_held(cluster, job_id):
             gate.touch()
-            cluster.until(lambda: bool(_folding(cluster)))
-            [port] = _folding(cluster)
-            name = cluster.owner_of_port(port, among=PROJECTORS)
+            name = until_folding(cluster)
             cluster[name].signal(how)
             burden.until_more(10)
         before = cluster.checkpoint()
