@@ -2,7 +2,7 @@
 # GNU make 3.81 or newer. `make` alone explains itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fault-rows faults bench lock clean FORCE
+.PHONY: help run test fault-rows faults recovery soak bench lock clean FORCE
 SHELL := /bin/sh
 
 # The Python to make .venv with; empty: the newest of those that are found. As in: make run PYTHON=/opt/python/bin/python3
@@ -14,12 +14,14 @@ help:
 	@echo "make test    every check that a change must pass"
 	@echo "make fault-rows  break a whole service on purpose, fault by fault; not part of make test yet"
 	@echo "make faults  break the whole service at random for a while, and judge what came of it"
+	@echo "make recovery  measure how long it takes to go on after each thing that can be gone"
+	@echo "make soak    let it work at half load for long, and see that nothing grows"
 	@echo "make bench   measure it beside other job systems; docs/performance.md says how (installs them at first)"
 	@echo "make lock    resolve the lock files (requirements*.lock) anew (needs uv)"
 	@echo "make clean   remove .venv and what tools left behind; never data (.jobledger, output)"
 
 # Each starts servers and eight processes of its own, and wants the machine for itself.
-FAULT_ROWS := $(filter-out tests/faults/test_judge.py,$(wildcard tests/faults/test_*.py))
+FAULT_ROWS := $(filter-out $(addprefix tests/faults/test_,judge.py recovery.py soak.py),$(wildcard tests/faults/test_*.py))
 
 run: .venv/.installed
 	@exec .venv/bin/jobledger up
@@ -50,6 +52,17 @@ fault-rows: .venv/.installed-dev
 # As in: make faults SEED=7 MINUTES=20; the same seed makes the same plan of faults.
 faults: .venv/.installed-dev
 	@exec .venv/bin/python -P -m tests.faults.random_mix $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+# As in: make recovery RUNS=9 LARGE=yes ONLY="worker dispatcher" JSON=recovery.json
+JSON ?=
+recovery: .venv/.installed-dev
+	@exec .venv/bin/python -P -m tests.faults.recovery $(if $(LARGE),--large) $(if $(RUNS),--runs $(RUNS)) \
+		$(if $(JSON),--json "$(JSON)") $(if $(ONLY),--only $(ONLY))
+
+# As in: make soak MINUTES=60 RATE=50 JSON=soak.json; without RATE it first sees what the machine can do.
+soak: .venv/.installed-dev
+	@exec .venv/bin/python -P -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) \
+		$(if $(JSON),--json "$(JSON)")
 
 bench: .venv/.installed-dev
 	@exec .venv/bin/python -P -m benchmarks $(if $(LARGE),--large) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY))

@@ -68,7 +68,7 @@ def under_load(
     *,
     heal: Callable[[], object] = lambda: None,
     seed: int | None = None,
-    rate: float = 30.0,
+    rate: float | None = 30.0,
     clients: int = 4,
     mix: Mapping[str, float] = USUAL_MIX,
     ignored: Sequence[str] = (),

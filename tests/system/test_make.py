@@ -27,7 +27,7 @@ def checkout(tmp_path: Path) -> Path:
 def test_make_alone_explains_itself(checkout: Path) -> None:
     said = _make(checkout, programs={}).stdout
     assert [line.split()[1] for line in said.splitlines()] == [
-        *("run", "test", "fault-rows", "faults", "bench", "lock", "clean")
+        *("run", "test", "fault-rows", "faults", "recovery", "soak", "bench", "lock", "clean")
     ]
 
 
