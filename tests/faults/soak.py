@@ -28,6 +28,7 @@ from tests.faults.soak_samples import resources, sample
 _CLIENTS = 8
 _FULL_SECONDS = 20.0  # for which the full load is measured
 _SAMPLES = 180  # of a run, however long it is
+_LEAST = 5  # of a short run on a busy machine
 _COMPLETED = """
 select count(*) from events where type = 'Completed' and recorded_at > clock_timestamp() - make_interval(secs => %s)
 """
@@ -83,8 +84,9 @@ def soak(cluster: Cluster, *, seconds: float, rate: float | None, full_seconds: 
     times: list[float] = []
     values: list[list[float]] = []
     with under_load(cluster, rate=asked, clients=_CLIENTS) as burden:
+        burden.until_more(1)
         begin = time.monotonic()
-        while (now := time.monotonic() - begin) < seconds:
+        while (now := time.monotonic() - begin) < seconds or len(times) < _LEAST:
             values.append(sample(cluster))
             times.append(round(now, 2))
             if len(times) % (_SAMPLES // 10) == 0:

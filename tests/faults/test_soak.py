@@ -42,7 +42,7 @@ def test_a_part_of_the_median_is_allowed_where_that_is_more() -> None:
 
 def test_a_soak_samples_every_resource_and_is_judged(home: Path) -> None:
     with durable_cluster(home) as cluster:
-        found = soak(cluster, seconds=3.0, rate=10.0)
+        found = soak(cluster, seconds=2.0, rate=10.0)
     assert found.accepted > 0
     assert "lost 0, unexpected 0" in found.verdict
     names = [resource.name for resource in resources()]
