@@ -68,6 +68,7 @@ DAMAGES: list[tuple[str, str, str]] = [
     ("P3", "triggers that let everything pass", ("create or replace function events_are_immutable() returns trigger"
      " language plpgsql as $$ begin return new; end $$")),
     ("P3", "somebody may write", "grant update on events to pg_monitor"),
+    ("P3", "somebody may write one column", "grant update (actor) on events to pg_monitor"),
     ("P3", "everybody may write", "grant insert on events to public"),
     ("P3", "a rule", "create rule silence as on delete to events do instead nothing"),
     # one job

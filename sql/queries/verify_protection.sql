@@ -23,7 +23,13 @@ select
         select json_agg(json_build_array(
             case when g.grantee = 0 then 'public' else pg_get_userbyid(g.grantee)::text end, g.privilege_type))
         from pg_class c
-        cross join aclexplode(c.relacl) g
+        cross join lateral (
+            select * from aclexplode(c.relacl)
+            union
+            -- A privilege on one column is one, too; on `content` it lets a role erase, and the trigger allows no more.
+            select x.* from pg_attribute a cross join aclexplode(a.attacl) x
+            where a.attrelid = c.oid and not (a.attname = 'content' and x.privilege_type = 'UPDATE')
+        ) g
         where c.oid = 'events'::regclass and g.grantee <> c.relowner
           and g.privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
     ), '[]')::text,
