@@ -71,6 +71,9 @@ STATUS_AFTER: dict[str, Status] = {
     "Cancelled": "cancelled",
 }
 
+# The states in which nothing more happens by itself.
+ENDS = frozenset({"Completed", "Failed", "Cancelled"})
+
 
 class Job(Struct, frozen=True):
     """A job after some event of its stream; field for field a row of the read table `jobs`."""

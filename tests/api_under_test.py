@@ -13,10 +13,12 @@ from litestar import Litestar
 import jobledger
 from adapters.files.result_files import OutputFiles
 from commands.outages import Outages
+from commands.wait_for_end import EndOfJobs
 from entrypoints.api.app import make_app
 from entrypoints.api.openapi import openapi_document
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.health_reader import FakeHealthReader
+from tests.fakes.job_ends import FakeJobEnds, listen
 from tests.fakes.job_lister import FakeJobLister
 from tests.fakes.report import FakeReport
 
@@ -39,13 +41,15 @@ def make_api(
     log: FakeEventLog, health: FakeHealthReader, outages: Outages | None = None, *, output_dir: Path = Path("output")
 ) -> Litestar:
     """The application over these fakes, and over files in that directory."""
+    outages = outages or Outages(report=FakeReport())
     return make_app(
         log=log,
         jobs=log,
         lists=FakeJobLister(log),
         files=OutputFiles(output_dir),
+        ends=EndOfJobs(jobs=log, ends=FakeJobEnds(log), listen=listen, outages=outages),
         health=health,
-        outages=outages or Outages(report=FakeReport()),
+        outages=outages,
         job_types=JOB_TYPES,
         new_job_id=lambda: str(uuid_utils.uuid7()),
         max_attempts=3,

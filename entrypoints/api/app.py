@@ -16,6 +16,7 @@ from commands.list_jobs import JobLister
 from commands.outages import READ_JOBS, Outages
 from commands.ports import EventLog, JobReader, Unavailable
 from commands.results import ResultFiles
+from commands.wait_for_end import EndOfJobs
 from domain.job_type import JobType
 from entrypoints.api.answers import Answer, Endpoint
 from entrypoints.api.batch_endpoints import BatchEndpoints
@@ -37,6 +38,7 @@ def make_app(
     jobs: JobReader,
     lists: JobLister,
     files: ResultFiles,
+    ends: EndOfJobs,
     health: HealthReader,
     outages: Outages,
     job_types: Mapping[str, JobType],
@@ -53,10 +55,10 @@ def make_app(
     `max_lag`: seconds by which the read side may be behind the log before /readyz turns red.
     """
     creator = JobCreator(log=log, job_types=job_types, new_job_id=new_job_id, max_attempts=max_attempts)
-    job = JobEndpoints(creator=creator, jobs=jobs, job_types=job_types, max_body_bytes=max_body_bytes)
     batch = BatchEndpoints(
         creator=creator, job_types=job_types, max_batch_bytes=max_batch_bytes, max_body_bytes=max_body_bytes
     )
+    job = JobEndpoints(creator=creator, jobs=jobs, ends=ends, job_types=job_types, max_body_bytes=max_body_bytes)
     command = CommandEndpoints(log=log, jobs=jobs, max_body_bytes=max_body_bytes)
     find = _told(job.find, outages)
     result = _told(ResultEndpoint(jobs=jobs, files=files).result, outages)

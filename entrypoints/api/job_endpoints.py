@@ -12,8 +12,9 @@ from hashlib import sha256
 from litestar.types import Receive, Scope
 from msgspec import UNSET, Raw
 
-from commands.create_job import CreateJob, JobCreator
-from commands.ports import IdempotencyKey, JobReader
+from commands.create_job import CreateJob, JobCreated, JobCreator
+from commands.ports import IdempotencyKey, JobReader, Unavailable
+from commands.wait_for_end import EndOfJobs
 from domain.events import RecordedEvent, encode_data, type_name
 from domain.ids import parse_job_id
 from domain.job import STATUS_AFTER
@@ -23,9 +24,10 @@ from entrypoints.api.answers import Answer, Header, json_answer
 from entrypoints.api.idempotency import read_idempotency_key
 from entrypoints.api.job_query import read_job_query
 from entrypoints.api.job_view import job_view, raw
-from entrypoints.api.models import EventView, History
+from entrypoints.api.models import EventView, History, JobAccepted
 from entrypoints.api.new_job import read_new_job
 from entrypoints.api.preconditions import etag
+from entrypoints.api.preferences import applied, unless_gone, wanted_wait
 from entrypoints.api.problems import JOB_NOT_FOUND, Problem
 from entrypoints.api.request_body import read_body, require_json
 
@@ -37,9 +39,16 @@ class JobEndpoints:
     """Each method is one endpoint: it takes the raw request, and answers or raises what becomes a problem document."""
 
     def __init__(
-        self, *, creator: JobCreator, jobs: JobReader, job_types: Mapping[str, JobType], max_body_bytes: int
+        self,
+        *,
+        creator: JobCreator,
+        jobs: JobReader,
+        ends: EndOfJobs,
+        job_types: Mapping[str, JobType],
+        max_body_bytes: int,
     ) -> None:
         self._creator = creator
+        self._ends = ends
         self._jobs = jobs
         self._job_types = job_types
         self._max_body_bytes = max_body_bytes
@@ -66,6 +75,9 @@ class JobEndpoints:
                 tags=new_job.tags or (),
             )
         )
+        wait = wanted_wait(scope["headers"]) if b"prefer" in headers else None
+        if wait is not None:
+            return await self._create_and_wait(created, receive, wait)
         job_id = created.job_id.encode("ascii")
         location = (b"location", b"/jobs/" + job_id)
         return Answer(
@@ -85,13 +97,18 @@ class JobEndpoints:
                 raise _no_such_job(job_id)
             payload = raw(past.payload) if query.with_payload else UNSET
             return json_answer(job_view(past.job, payload), headers=(etag(past.job.version),))
-        job = await self._jobs.find(job_id)
+        wait = wanted_wait(scope["headers"])
+        if wait is None:
+            job = await self._jobs.find(job_id)
+        else:
+            job = await unless_gone(receive, self._ends.find(job_id, within=wait))
         if job is None:
             raise _no_such_job(job_id)
+        headers = (etag(job.version),) if wait is None else (etag(job.version), applied(wait))
         if not query.with_payload:
-            return json_answer(job_view(job), headers=(etag(job.version),))
+            return json_answer(job_view(job), headers=headers)
         kept = await self._jobs.payload(job_id)
-        return json_answer(job_view(job, raw(kept)), headers=(etag(job.version),))
+        return json_answer(job_view(job, raw(kept)), headers=headers)
 
     async def history(self, scope: Scope, receive: Receive) -> Answer:
         """GET /jobs/{id}/events."""
@@ -100,6 +117,17 @@ class JobEndpoints:
         if not events:
             raise _no_such_job(job_id)
         return json_answer(History([_event_view(event) for event in events]))
+
+    async def _create_and_wait(self, created: JobCreated, receive: Receive, wait: int) -> Answer:
+        headers = [(b"location", b"/jobs/" + created.job_id.encode("ascii")), applied(wait)]
+        if created.replayed:
+            headers.append(_REPLAYED)
+        try:
+            job = await unless_gone(receive, self._ends.find(created.job_id, within=wait))
+        except Unavailable:
+            job = None  # it is kept all the same, which is what matters most
+        view = UNSET if job is None else job_view(job)
+        return json_answer(JobAccepted(created.job_id, view), status=201, headers=headers)
 
 
 def _job_id(scope: Scope) -> str:

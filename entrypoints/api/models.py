@@ -54,6 +54,10 @@ class JobAccepted(Struct, frozen=True, rename="camel"):
     """The job is kept durably and will run."""
 
     job_id: JobId
+    job: (
+        Annotated[JobView, Meta(description="Only with `Prefer: wait=`: the job at its end, or when the time was up.")]
+        | UnsetType
+    ) = UNSET
 
 
 class JobView(Struct, frozen=True, rename="camel"):

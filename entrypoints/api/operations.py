@@ -23,6 +23,7 @@ from entrypoints.api.models import (
     Readiness,
     Reason,
 )
+from entrypoints.api.preferences import MAX_WAIT
 from entrypoints.api.problems import (
     BEFORE_CREATION,
     BEYOND_HEAD,
@@ -138,6 +139,20 @@ _KEY: JsonObject = {
     "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
 }
 _TEXT: JsonObject = {"type": "string"}
+_PREFER: JsonObject = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": (
+        f"`wait=` and seconds, {MAX_WAIT} at most (RFC 7240): the answer comes when the job has ended, or with what there "
+        "is when the time is up."
+    ),
+    "schema": _TEXT,
+    "example": "wait=30",
+}
+_APPLIED: dict[str, JsonObject] = {
+    "Preference-Applied": {"description": "`wait=` and the seconds that were waited at most.", "schema": _TEXT}
+}
 _ETAG: dict[str, JsonObject] = {
     "ETag": {
         "description": "The job's version, for `If-Match`.",
@@ -242,7 +257,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "Answers when the job is durable: from then on it is run, whatever happens, and `GET` finds it. "
             "The payload is not judged here; one that its job type cannot use fails when it runs."
         ),
-        parameters=(_KEY,),
+        parameters=(_KEY, _PREFER),
         body=NewJob,
         replies=(
             Reply(
@@ -255,6 +270,7 @@ OPERATIONS: tuple[Operation, ...] = (
                         "required": True,
                         "schema": {"type": "string", "format": "uri-reference"},
                     },
+                    **_APPLIED,
                     "Idempotency-Replayed": {
                         "description": "`true` if an earlier request with this Idempotency-Key created the job.",
                         "schema": {"type": "string", "const": "true"},
@@ -305,8 +321,8 @@ OPERATIONS: tuple[Operation, ...] = (
             "The job as of its newest event: never older than what the caller has seen, whatever the load. "
             "With `asOf`: as it was at any moment of its life."
         ),
-        parameters=(_JOB_ID, _INCLUDE, _AS_OF),
-        replies=(Reply(200, "The job.", JobView, _ETAG),),
+        parameters=(_JOB_ID, _INCLUDE, _AS_OF, _PREFER),
+        replies=(Reply(200, "The job.", JobView, _ETAG | _APPLIED),),
         problems=(INVALID_JOB_ID, INVALID_QUERY, JOB_NOT_FOUND, BEFORE_CREATION, BEYOND_HEAD, UNAVAILABLE),
     ),
     Operation(

@@ -14,11 +14,14 @@ from litestar.types import ASGIApp
 
 from adapters.files.result_files import OutputFiles
 from adapters.postgres.health_reader import PostgresHealthReader
+from adapters.postgres.job_ends import PostgresJobEnds
 from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
+from adapters.postgres.wake_ups import APPENDED, AppendListener
 from commands.health import HealthReader
 from commands.outages import READ_JOBS, WRITE_LOG, Outages
 from commands.ports import EventLog
+from commands.wait_for_end import EndOfJobs
 from domain.job import TRANSITIONS
 from entrypoints import wiring
 from entrypoints.api.app import make_app
@@ -50,12 +53,22 @@ async def run(settings: Settings) -> None:
             wiring.event_log(settings, application="api", outages=outages, patience=_PATIENCE) as log,
             wiring.pool(settings, application="api", size=_READ_CONNECTIONS) as pool,
         ):
+            reader = PostgresJobReader(pool)
+            ends = EndOfJobs(
+                jobs=reader,
+                ends=PostgresJobEnds(pool),
+                listen=lambda: AppendListener(
+                    settings.database_url, channel=APPENDED, application="jobledger api", outages=outages
+                ),
+                outages=outages,
+            )
             health = PostgresHealthReader(pool, transitions=TRANSITIONS)
             app = make_app(
                 log=log,
-                jobs=PostgresJobReader(pool),
+                jobs=reader,
                 lists=PostgresJobLister(pool),
                 files=OutputFiles(settings.output_dir),
+                ends=ends,
                 health=health,
                 outages=outages,
                 job_types=types,
@@ -66,9 +79,16 @@ async def run(settings: Settings) -> None:
                 max_lag=settings.ready_max_lag_seconds,
             )
             async with asyncio.TaskGroup() as group:
+                group.create_task(_end_waits(ends, stop))
                 group.create_task(_look_again(log, health, outages=outages, stop=stop))
                 await serve(app, bound, stop=stop, grace=settings.shutdown_grace_seconds)
                 stop.set()
+
+
+async def _end_waits(ends: EndOfJobs, stop: asyncio.Event) -> None:
+    """Whoever waits for a job is answered before the server stops."""
+    await stop.wait()
+    ends.close()
 
 
 async def _look_again(log: EventLog, health: HealthReader, *, outages: Outages, stop: asyncio.Event) -> None:

@@ -19,13 +19,16 @@ from adapters.files.result_files import OutputFiles
 from adapters.postgres.connecting import make_pool
 from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.health_reader import PostgresHealthReader
+from adapters.postgres.job_ends import PostgresJobEnds
 from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
 from commands.outages import Outages
+from commands.wait_for_end import EndOfJobs
 from domain.job import TRANSITIONS
 from entrypoints.api.app import make_app
 from tests.api_under_test import JOB_TYPES, client_of
 from tests.conftest import free_port
+from tests.fakes.job_ends import listen
 from tests.fakes.report import FakeReport
 from tests.until import until
 
@@ -42,11 +45,13 @@ async def api_over(url: str, *, patience: float = 20.0) -> AsyncIterator[httpx.A
             PostgresEventLog(url, application="api test", patience=patience, outages=outages)
         )
         pool = await opened.enter_async_context(make_pool(url, size=4, application="api test"))
+        reader = PostgresJobReader(pool)
         app = make_app(
             log=log,
-            jobs=PostgresJobReader(pool),
+            jobs=reader,
             lists=PostgresJobLister(pool),
             files=OutputFiles(Path("output")),
+            ends=EndOfJobs(jobs=reader, ends=PostgresJobEnds(pool), listen=listen, outages=outages),
             health=PostgresHealthReader(pool, transitions=TRANSITIONS),
             outages=outages,
             job_types=JOB_TYPES,

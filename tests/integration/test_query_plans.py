@@ -22,6 +22,7 @@ from adapters.postgres.connecting import make_pool
 from adapters.postgres.dispatch import PostgresDispatch
 from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.health_reader import PostgresHealthReader
+from adapters.postgres.job_ends import PostgresJobEnds
 from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
 from adapters.postgres.jobs_projection import PostgresJobsProjection
@@ -115,6 +116,7 @@ class Adapters(Struct):
     log: PostgresEventLog
     reader: PostgresJobReader
     lister: PostgresJobLister
+    ends: PostgresJobEnds
     projection: PostgresJobsProjection
     feed: PostgresQueueFeed
     dispatch: PostgresDispatch
@@ -130,6 +132,7 @@ async def adapters(postgres_url: str, db: Database) -> AsyncIterator[Adapters]:
         adapters = Adapters(
             log=await opened.enter_async_context(PostgresEventLog(postgres_url, application="plans", patience=20.0)),
             reader=PostgresJobReader(pool),
+            ends=PostgresJobEnds(pool),
             lister=PostgresJobLister(pool, examined=EXAMINED),
             projection=PostgresJobsProjection(postgres_url),
             feed=PostgresQueueFeed(postgres_url),
@@ -186,6 +189,7 @@ async def test_no_hot_statement_walks_through_a_large_table(
         adapters.registry.beat("w1", [RunningAttempt(c.job_id, 2) for c in commands], claims_from="streams")
         await adapters.health.read()
         assert (await adapters.queued_jobs.head(limit=100, wanted=50)).high
+        await adapters.ends.ended_after(await adapters.ends.head() - 20, limit=100)
         for status in STATUSES:
             listed = await adapters.lister.page(JobFilter(status=status), cursor=None, limit=50)
             assert len(listed.jobs) == 50 or status == "completed", "the newest 2,000 jobs are pending"
@@ -210,6 +214,8 @@ async def test_no_hot_statement_walks_through_a_large_table(
         "One heartbeat": TURNS,
         "How are all parts": TURNS,
         "The jobs to start next": TURNS,
+        "The newest position of the log": TURNS,
+        "Which jobs ended by the next events": TURNS,
         "A page of the list of all jobs": 3 * TURNS,
         "A page of the list of pending jobs": TURNS,
         "A page of the list of running jobs": TURNS,
