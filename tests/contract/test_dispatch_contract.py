@@ -238,6 +238,16 @@ async def test_the_lease_is_held_by_one_until_it_is_given_up_or_runs_out(world: 
     assert await leader.hold(relayed_position=10, redis_state="ok")
 
 
+async def test_a_lease_of_the_time_before_the_clock_stepped_back_is_nobodys(world: World) -> None:
+    first, second = world.lease_of("a"), world.lease_of("b")
+    assert await first.hold(relayed_position=7, redis_state="ok")
+
+    world.let_pass(timedelta(hours=-2))
+
+    assert await second.hold(relayed_position=7, redis_state="ok")
+    assert not await first.hold(relayed_position=7, redis_state="ok")
+
+
 async def test_only_keys_past_their_time_are_swept_and_may_be_used_again(world: World) -> None:
     events = [NewEvent(Created(type="T", priority="default", attempt=1, used=0, max_attempts=3))]
 

@@ -177,7 +177,7 @@ class FakeLease:
         """See Lease.hold."""
         self._database._require_presence()
         lease, now = self._database.lease, self._database.now
-        if lease.holder != self._holder and lease.expires_at >= now:
+        if lease.holder != self._holder and now <= lease.expires_at <= now + _LEASE:
             return False
         self._database.lease = _Lease(self._holder, now + _LEASE, relayed_position, redis_state, now)
         return True

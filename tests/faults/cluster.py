@@ -157,9 +157,19 @@ class Cluster(Service):
         return f"by-hand-{next(self._numbers)}"
 
     def post_with_key(
-        self, key: str, job_type: str, payload: object = None, *, priority: str = "default", api: str = APIS[0]
+        self,
+        key: str,
+        job_type: str,
+        payload: object = None,
+        *,
+        priority: str = "default",
+        api: str = APIS[0],
+        **wanted: object,
     ) -> str:
-        """Ask for a job under that key, as often as it is called; it must be accepted, and its id is given."""
+        """Ask for a job under that key, as often as it is called; it must be accepted, and its id is given.
+
+        `wanted`: what else its body says, such as `delaySeconds`.
+        """
         told = msgspec.json.encode(payload)
         if not self._asked:
             self._by_hand.__enter__()
@@ -167,7 +177,8 @@ class Cluster(Service):
         if key not in self._asked:
             self._asked.add(key)
             self._by_hand.write(Asked(key, _BY_HAND, job_type, priority, hashlib.sha256(told).hexdigest()))
-        body = b'{"type":"%b","priority":"%b","payload":%b}' % (job_type.encode(), priority.encode(), told)
+        rest = b"".join(b"%b:%b," % (msgspec.json.encode(name), msgspec.json.encode(wanted[name])) for name in wanted)
+        body = b'{%b"type":"%b","priority":"%b","payload":%b}' % (rest, job_type.encode(), priority.encode(), told)
         began = time.monotonic()
         headers = {"content-type": "application/json", "idempotency-key": key}
         url = self.api_url(api)

@@ -30,16 +30,25 @@ from tests.system.service import EmbeddedServer
 class OwnPostgres(EmbeddedServer):
     """A context manager: it runs inside. `url` is of its one database, which is migrated when it was made.
 
-    `wal`: where its write-ahead log is to lie, if not with its data.
+    `wal`: where its write-ahead log is to lie, if not with its data; `environ`: what it gets of an environment beside its own.
     """
 
-    def __init__(self, home: Path, *, settings: Mapping[str, str] | None = None, wal: Path | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        wal: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         home.mkdir(mode=0o711, parents=True, exist_ok=True)
         home.chmod(0o711)
         prepared = prepare_postgres(home, port=free_port())
         given = {"fsync": "off", "full_page_writes": "off", "max_connections": "120", **(settings or {})}
         options = tuple(part for name, value in given.items() for part in ("-c", f"{name}={value}"))
-        program = replace(prepared.program, argv=(*prepared.program.argv, *options))
+        # Not by the program's own environment: that is its launcher's too, which may be another user.
+        beside = ("/usr/bin/env", *(f"{name}={value}" for name, value in environ.items())) if environ else ()
+        program = replace(prepared.program, argv=(*beside, *prepared.program.argv, *options))
         super().__init__(program, prepared.is_ready)
         self.url = prepared.url
         self.data = home / "postgres"
@@ -122,9 +131,11 @@ class OwnValkey(EmbeddedServer):
 
 
 @contextmanager
-def own_postgres(home: Path, *, wal: Path | None = None, **settings: str) -> Iterator[OwnPostgres]:
+def own_postgres(
+    home: Path, *, wal: Path | None = None, environ: Mapping[str, str] | None = None, **settings: str
+) -> Iterator[OwnPostgres]:
     """One that runs, migrated."""
-    with OwnPostgres(home, settings=settings, wal=wal) as server:
+    with OwnPostgres(home, settings=settings, wal=wal, environ=environ) as server:
         asyncio.run(migrate(server.url, TRANSITIONS))
         yield server
 

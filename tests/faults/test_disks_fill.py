@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,11 @@ from tests.faults.servers import OwnPostgres, OwnValkey, own_postgres
 from tests.faults.small_disk import SmallDisk, small_disk
 
 _ROWS = [{"number": number, "text": "x" * 200} for number in range(3_000)]  # more than the limit of a results disk
-_WAL = {"min_wal_size": "32MB", "max_wal_size": "32MB", "wal_recycle": "off"}  # so that a small disk holds it
+_WAL: dict[str, Any] = {
+    "min_wal_size": "32MB",
+    "max_wal_size": "32MB",
+    "wal_recycle": "off",
+}  # so that a small disk holds it
 _POSTS = 80  # of large jobs, by which a full disk must have been met
 
 
