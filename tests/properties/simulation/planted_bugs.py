@@ -159,6 +159,22 @@ def _shares_its_process_with_a_killer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(claim_jobs, "_attempt", lambda *given: replace(attempt(*given), isolated=False))
 
 
+def _takes_its_own_claim_for_a_stray(patch: pytest.MonkeyPatch) -> None:
+    """A job that the log says is run by a worker, while the answer to its claim is out, is closed by that worker as lost."""
+    patch.setattr(Worker, "_claiming", property(lambda self: frozenset(), lambda self, job_ids: None), raising=False)
+
+
+def _ends_while_its_last_claim_is_unanswered(patch: pytest.MonkeyPatch) -> None:
+    """A worker that was told to stop says that all has ended, and takes its row away, as soon as nothing runs."""
+    finish = Worker.finish
+
+    async def hastily(self: Worker, *, grace: float) -> bool:
+        await finish(self, grace=grace)
+        return len(self.running) == 0
+
+    patch.setattr(Worker, "finish", hastily)
+
+
 def _with_a_job_queued(machine: SystemMachine) -> None:
     machine.begin_in_the_middle(workers=1, types=ALL_TYPES, jobs=1, seconds=0)
     for _ in range(2):
@@ -167,6 +183,12 @@ def _with_a_job_queued(machine: SystemMachine) -> None:
 
 def _with_a_job_running(machine: SystemMachine) -> None:
     machine.begin_in_the_middle(workers=1, types=ALL_TYPES, jobs=1, seconds=1)
+
+
+def _with_an_unanswered_claim(machine: SystemMachine) -> None:
+    _with_a_job_queued(machine)
+    machine.go_on(0, 2, None)
+    machine.perform(0, None, is_answered=False)
 
 
 def _a_job_is_done_and_its_entry_comes_again(machine: SystemMachine) -> None:
@@ -247,6 +269,22 @@ def _a_worker_is_given_up_and_comes_back(machine: SystemMachine) -> None:
     machine.everybody_runs_what_is_his()
 
 
+def _a_claim_is_long_unanswered(machine: SystemMachine) -> None:
+    _with_an_unanswered_claim(machine)
+    machine.project(None, 3)
+    machine.time_passes(12.0)
+    machine.all_go_on(1, None)
+    machine.everybody_runs_what_is_his()
+
+
+def _a_worker_is_told_to_stop_while_a_claim_is_unanswered(machine: SystemMachine) -> None:
+    _with_an_unanswered_claim(machine)
+    machine.project(None, 3)
+    machine.terminate(0)
+    machine.time_passes(12.0)  # the time to end what runs is over
+    machine.time_passes(3.0)  # and the time for what was released
+
+
 PLANTED: Sequence[tuple[Plant, Story]] = (
     (_takes_an_earlier_claim_for_its_own, _a_job_is_done_and_its_entry_comes_again),
     (_never_knows_its_own_again, _the_answer_to_a_claim_is_lost),
@@ -259,5 +297,7 @@ PLANTED: Sequence[tuple[Plant, Story]] = (
     (_watches_across_a_pause, _the_whole_machine_sleeps),
     (_forgets_a_cancel_while_closing, _a_job_is_cancelled_in_the_moment_that_it_ends),
     (_keeps_what_was_given_up, _a_worker_is_given_up_and_comes_back),
+    (_takes_its_own_claim_for_a_stray, _a_claim_is_long_unanswered),
+    (_ends_while_its_last_claim_is_unanswered, _a_worker_is_told_to_stop_while_a_claim_is_unanswered),
     (_shares_its_process_with_a_killer, _a_worker_dies_while_a_job_runs),
 )
