@@ -171,7 +171,11 @@ class Nemesis:
     def _beginning(self, step: Step) -> Callable[[], None]:
         def begin() -> None:
             self._began[step] = time.time()
-            self._break(step)
+            try:
+                self._break(step)
+            except Exception as exc:
+                exc.add_note(f"while it began: {step}")
+                raise
 
         return begin
 

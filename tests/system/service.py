@@ -117,9 +117,16 @@ class Process:
         self.ended()
 
     def pause(self) -> None:
-        """Stop it where it stands, by SIGSTOP."""
+        """Stop it where it stands, by SIGSTOP; or see that it has just ended by itself."""
         self.signal(signal.SIGSTOP)
-        until_now(lambda: psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
+        until_now(
+            lambda: not self.is_running or psutil.Process(self.pid).status() == psutil.STATUS_STOPPED,
+            within=WITHIN,
+            saw=lambda: (
+                self.name,
+                [psutil.Process(thread.id).status() for thread in psutil.Process(self.pid).threads()],
+            ),
+        )
 
     def resume(self) -> None:
         """Let it go on after `pause`."""
