@@ -12,11 +12,13 @@ from litestar import Litestar
 
 import jobledger
 from adapters.files.result_files import OutputFiles
+from commands.follow_log import LogFollower
 from commands.outages import Outages
 from commands.wait_for_end import EndOfJobs
 from entrypoints.api.app import make_app
 from entrypoints.api.openapi import openapi_document
 from tests.fakes.event_log import FakeEventLog
+from tests.fakes.event_pages import FakeEventPages
 from tests.fakes.health_reader import FakeHealthReader
 from tests.fakes.job_ends import FakeJobEnds, listen
 from tests.fakes.job_lister import FakeJobLister
@@ -48,6 +50,7 @@ def make_api(
         lists=FakeJobLister(log),
         files=OutputFiles(output_dir),
         ends=EndOfJobs(jobs=log, ends=FakeJobEnds(log), listen=listen, outages=outages),
+        follower=LogFollower(pages=FakeEventPages(log), listen=listen, outages=outages),
         health=health,
         outages=outages,
         job_types=JOB_TYPES,
@@ -80,7 +83,7 @@ async def _is_as_documented(response: httpx.Response) -> None:
     assert media_type in documented["content"], f"undocumented: {media_type}"
     for name, header in documented.get("headers", {}).items():
         assert name in response.headers or not header.get("required"), f"{name} is missing"
-    if media_type.endswith("json") and response.status_code != 206:  # which is a part of one
+    if media_type.endswith(("/json", "+json")) and response.status_code != 206:  # which is a part of one
         # Python itself refuses to read numbers of more than 4,300 digits; that they are numbers is all that matters here.
         value = response.json(parse_int=lambda digits: int(digits[:300]))
         check(value, documented["content"][media_type]["schema"])

@@ -11,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import HTTPScope, LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
 
 from commands.create_job import JobCreator
+from commands.follow_log import LogFollower
 from commands.health import HealthReader
 from commands.list_jobs import JobLister
 from commands.outages import READ_JOBS, Outages
@@ -21,6 +22,7 @@ from domain.job_type import JobType
 from entrypoints.api.answers import Answer, Endpoint
 from entrypoints.api.batch_endpoints import BatchEndpoints
 from entrypoints.api.command_endpoints import CommandEndpoints
+from entrypoints.api.event_endpoints import EventEndpoints
 from entrypoints.api.health_endpoints import HealthEndpoints
 from entrypoints.api.job_endpoints import JobEndpoints
 from entrypoints.api.list_endpoint import ListEndpoint
@@ -39,6 +41,7 @@ def make_app(
     lists: JobLister,
     files: ResultFiles,
     ends: EndOfJobs,
+    follower: LogFollower,
     health: HealthReader,
     outages: Outages,
     job_types: Mapping[str, JobType],
@@ -62,6 +65,7 @@ def make_app(
     command = CommandEndpoints(log=log, jobs=jobs, max_body_bytes=max_body_bytes)
     find = _told(job.find, outages)
     result = _told(ResultEndpoint(jobs=jobs, files=files).result, outages)
+    events = EventEndpoints(jobs=jobs, follower=follower)
     watch = HealthEndpoints(health=health, outages=outages, max_lag=max_lag)
     schema = SchemaEndpoints(openapi_document(sorted(job_types)))
     return _Api(
@@ -72,10 +76,11 @@ def make_app(
             _route("/jobs", [HttpMethod.GET, HttpMethod.HEAD], _told(ListEndpoint(lists).list, outages)),
             _route("/jobs/batch", [HttpMethod.POST], batch.create),
             _route("/jobs/{job_id:str}", [HttpMethod.GET, HttpMethod.HEAD], find),
-            _route("/jobs/{job_id:str}/events", [HttpMethod.GET, HttpMethod.HEAD], _told(job.history, outages)),
+            _route("/jobs/{job_id:str}/events", [HttpMethod.GET, HttpMethod.HEAD], _told(events.of_job, outages)),
             _route("/jobs/{job_id:str}/cancel", [HttpMethod.POST], command.cancel),
             _route("/jobs/{job_id:str}/retry", [HttpMethod.POST], command.retry),
             _route("/jobs/{job_id:str}/result", [HttpMethod.GET, HttpMethod.HEAD], result),
+            _route("/events", [HttpMethod.GET, HttpMethod.HEAD], _told(events.of_all, outages)),
             _route("/health", [HttpMethod.GET, HttpMethod.HEAD], watch.health),
             _route("/readyz", [HttpMethod.GET, HttpMethod.HEAD], watch.readiness),
             _route("/livez", [HttpMethod.GET, HttpMethod.HEAD], watch.liveness),

@@ -1,6 +1,6 @@
-"""The endpoints under /jobs: create a job, ask for one, see what happened to it.
+"""The endpoints under /jobs: create a job, ask for one.
 
-The first two make up nearly all of the load. So they take the raw request and give bytes, and nothing is decoded on the way
+They make up nearly all of the load. So they take the raw request and give bytes, and nothing is decoded on the way
 that only passes through (payload, result, error).
 """
 
@@ -10,21 +10,18 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from litestar.types import Receive, Scope
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from commands.create_job import CreateJob, JobCreated, JobCreator
 from commands.ports import IdempotencyKey, JobReader, Unavailable
 from commands.wait_for_end import EndOfJobs
-from domain.events import RecordedEvent, encode_data, type_name
 from domain.ids import parse_job_id
-from domain.job import STATUS_AFTER
 from domain.job_type import JobType
-from domain.moment import timestamp
 from entrypoints.api.answers import Answer, Header, json_answer
 from entrypoints.api.idempotency import read_idempotency_key
 from entrypoints.api.job_query import read_job_query
 from entrypoints.api.job_view import job_view, raw
-from entrypoints.api.models import EventView, History, JobAccepted
+from entrypoints.api.models import JobAccepted
 from entrypoints.api.new_job import read_new_job
 from entrypoints.api.preconditions import etag
 from entrypoints.api.preferences import applied, unless_gone, wanted_wait
@@ -110,14 +107,6 @@ class JobEndpoints:
         kept = await self._jobs.payload(job_id)
         return json_answer(job_view(job, raw(kept)), headers=headers)
 
-    async def history(self, scope: Scope, receive: Receive) -> Answer:
-        """GET /jobs/{id}/events."""
-        job_id = _job_id(scope)
-        events = await self._jobs.history(job_id)
-        if not events:
-            raise _no_such_job(job_id)
-        return json_answer(History([_event_view(event) for event in events]))
-
     async def _create_and_wait(self, created: JobCreated, receive: Receive, wait: int) -> Answer:
         headers = [(b"location", b"/jobs/" + created.job_id.encode("ascii")), applied(wait)]
         if created.replayed:
@@ -136,17 +125,3 @@ def _job_id(scope: Scope) -> str:
 
 def _no_such_job(job_id: str) -> Problem:
     return Problem(JOB_NOT_FOUND, f"there is no job {job_id}")
-
-
-def _event_view(recorded: RecordedEvent) -> EventView:
-    name = type_name(recorded.event)
-    return EventView(
-        position=recorded.position,
-        version=recorded.version,
-        type=name,
-        data=Raw(encode_data(recorded.event)),
-        content=raw(recorded.content),
-        actor=recorded.actor,
-        recorded_at=timestamp(recorded.recorded_at),
-        status=STATUS_AFTER[name],
-    )

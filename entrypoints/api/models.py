@@ -184,6 +184,26 @@ class History(Struct, frozen=True):
     events: Annotated[list[EventView], Meta(description="The events, oldest first.")]
 
 
+class LoggedEventView(EventView, frozen=True, rename="camel", kw_only=True):
+    """One thing that happened to some job."""
+
+    job_id: JobId
+    job_type: Annotated[str, Meta(description="The type of the job.")]
+
+
+class EventList(Struct, frozen=True):
+    """A page of what happened to all jobs, in the order in which it did."""
+
+    events: Annotated[
+        list[LoggedEventView],
+        Meta(description="The events. There may be fewer than `limit`, or none, though more follow."),
+    ]
+    next: Annotated[str, Meta(description="Path of what follows, now or later, with the same filters.")]
+    head: Annotated[
+        int, Meta(description="The newest position of the log: `next` leads on at once until it is reached.", ge=0)
+    ]
+
+
 class FieldError(Struct, frozen=True):
     """What is wrong with one field, parameter or header."""
 
@@ -338,6 +358,8 @@ EXAMPLES: dict[type[Struct], list[dict[str, Any]]] = {
     Readiness: [{"status": "ready", "reasons": []}],
     Liveness: [{"status": "ok"}],
 }
+EXAMPLES[LoggedEventView] = [{**EXAMPLES[EventView][0], "jobId": _ID, "jobType": "CSV_EXPORT"}]
+EXAMPLES[EventList] = [{"events": EXAMPLES[LoggedEventView], "next": "/events?after=4711&limit=100", "head": 4711}]
 EXAMPLES[JobList] = [{"jobs": EXAMPLES[JobSummary], "next": f"/jobs?status=failed&cursor={_ID}"}]
 EXAMPLES[History] = [{"events": EXAMPLES[EventView]}]
 EXAMPLES[ProblemDocument] = [

@@ -6,15 +6,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from domain.events import PRIORITIES
+from domain.events import EVENT_TYPES, PRIORITIES
 from domain.job import STATUSES
 from domain.tags import MAX_TAG_LENGTH
+from entrypoints.api import event_query
 from entrypoints.api.list_query import DEFAULT_LIMIT, MAX_LIMIT
 from entrypoints.api.models import (
     BatchAnswer,
     BatchJob,
     HealthView,
-    History,
     JobAccepted,
     JobList,
     JobView,
@@ -246,6 +246,26 @@ def _header(name: str, description: str, example: str) -> JsonObject:
     }
 
 
+_AFTER = _query("after", "Only events after this position of the log.", {"type": "integer", "minimum": 0}, 4711)
+_LAST_EVENT_ID: JsonObject = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The same, as clients of Server-Sent Events send it when they resume; it counts more than `after`.",
+    "schema": _TEXT,
+    "example": "4711",
+}
+_EVENT_TYPES = _query(
+    "type",
+    f"Only events of these types, separated by commas: {', '.join(f'`{name}`' for name in EVENT_TYPES)}.",
+    _TEXT,
+    "Completed,Failed",
+)
+_EVENT_LINES: dict[str, JsonObject] = {
+    "application/x-ndjson": {"schema": _TEXT},
+    "text/event-stream": {"schema": _TEXT},
+}
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="post",
@@ -331,10 +351,58 @@ OPERATIONS: tuple[Operation, ...] = (
         id="getJobEvents",
         tag="Jobs",
         summary="See what happened to a job",
-        description="Every event of the job from its creation on, with the status that the job had after each.",
-        parameters=(_JOB_ID,),
-        replies=(Reply(200, "The job's history.", History),),
-        problems=(INVALID_JOB_ID, JOB_NOT_FOUND, UNAVAILABLE),
+        description=(
+            "Every event of the job from its creation on, with the status that the job had after each. With "
+            "`Accept: application/x-ndjson` a line each; with `Accept: text/event-stream` also those that are yet to come, as "
+            "they do."
+        ),
+        parameters=(_JOB_ID, _AFTER, _LAST_EVENT_ID, _EVENT_TYPES),
+        replies=(
+            Reply(
+                200,
+                "The job's history.",
+                content={"application/json": {"schema": {"$ref": "#/components/schemas/History"}}, **_EVENT_LINES},
+            ),
+        ),
+        problems=(INVALID_JOB_ID, INVALID_QUERY, JOB_NOT_FOUND, BEYOND_HEAD, UNAVAILABLE),
+    ),
+    Operation(
+        method="get",
+        path="/events",
+        id="listEvents",
+        tag="Jobs",
+        summary="See what happens to all jobs",
+        description=(
+            "The log, page by page, in its order; `next` leads on, also from the newest event to those that are yet to come. "
+            "With `Accept: application/x-ndjson` a line each, and `next` in the header `Link`. With `Accept: text/event-stream` "
+            "live, as Server-Sent Events: from `Last-Event-ID` or `after` on, from now on where neither is given. Nothing is "
+            "lost or doubled for a client that resumes."
+        ),
+        parameters=(
+            _AFTER,
+            _LAST_EVENT_ID,
+            _EVENT_TYPES,
+            _query("jobType", "Only events of jobs of these types, separated by commas.", _TEXT, "CSV_EXPORT"),
+            _query(
+                "limit",
+                "At most so many events a page.",
+                {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": event_query.MAX_LIMIT,
+                    "default": event_query.DEFAULT_LIMIT,
+                },
+            ),
+        ),
+        replies=(
+            Reply(
+                200,
+                "A page of events, or the stream of them.",
+                headers={"Link": {"description": 'What follows, as `rel="next"`; not of a stream.', "schema": _TEXT}},
+                content={"application/json": {"schema": {"$ref": "#/components/schemas/EventList"}}, **_EVENT_LINES},
+            ),
+        ),
+        problems=(INVALID_QUERY, BEYOND_HEAD, UNAVAILABLE),
     ),
     Operation(
         method="post",

@@ -13,11 +13,13 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from adapters.files.result_files import OutputFiles
+from adapters.postgres.event_pages import PostgresEventPages
 from adapters.postgres.health_reader import PostgresHealthReader
 from adapters.postgres.job_ends import PostgresJobEnds
 from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
 from adapters.postgres.wake_ups import APPENDED, AppendListener
+from commands.follow_log import LogFollower
 from commands.health import HealthReader
 from commands.outages import READ_JOBS, WRITE_LOG, Outages
 from commands.ports import EventLog
@@ -54,14 +56,14 @@ async def run(settings: Settings) -> None:
             wiring.pool(settings, application="api", size=_READ_CONNECTIONS) as pool,
         ):
             reader = PostgresJobReader(pool)
-            ends = EndOfJobs(
-                jobs=reader,
-                ends=PostgresJobEnds(pool),
-                listen=lambda: AppendListener(
+
+            def listen() -> AppendListener:
+                return AppendListener(
                     settings.database_url, channel=APPENDED, application="jobledger api", outages=outages
-                ),
-                outages=outages,
-            )
+                )
+
+            ends = EndOfJobs(jobs=reader, ends=PostgresJobEnds(pool), listen=listen, outages=outages)
+            follower = LogFollower(pages=PostgresEventPages(pool), listen=listen, outages=outages)
             health = PostgresHealthReader(pool, transitions=TRANSITIONS)
             app = make_app(
                 log=log,
@@ -69,6 +71,7 @@ async def run(settings: Settings) -> None:
                 lists=PostgresJobLister(pool),
                 files=OutputFiles(settings.output_dir),
                 ends=ends,
+                follower=follower,
                 health=health,
                 outages=outages,
                 job_types=types,
@@ -79,16 +82,17 @@ async def run(settings: Settings) -> None:
                 max_lag=settings.ready_max_lag_seconds,
             )
             async with asyncio.TaskGroup() as group:
-                group.create_task(_end_waits(ends, stop))
+                group.create_task(_end_waits(ends, follower, stop))
                 group.create_task(_look_again(log, health, outages=outages, stop=stop))
                 await serve(app, bound, stop=stop, grace=settings.shutdown_grace_seconds)
                 stop.set()
 
 
-async def _end_waits(ends: EndOfJobs, stop: asyncio.Event) -> None:
-    """Whoever waits for a job is answered before the server stops."""
+async def _end_waits(ends: EndOfJobs, follower: LogFollower, stop: asyncio.Event) -> None:
+    """Whoever waits for a job is answered before the server stops, and event streams come to their end."""
     await stop.wait()
     ends.close()
+    follower.close()
 
 
 async def _look_again(log: EventLog, health: HealthReader, *, outages: Outages, stop: asyncio.Event) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 
 from litestar.types import Receive, Scope, Send
 
 from commands.results import ResultFile
 from entrypoints.api.answers import Answer, Header
+from entrypoints.api.preferences import until_gone
 
 PIECE_BYTES = 256 * 1024
 STALL_SECONDS = 60.0  # a client that takes nothing for so long is given up, with the connection
@@ -37,7 +38,7 @@ class FileAnswer(Answer):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it. A client that goes, or takes nothing, or a file that has become shorter, ends it, and so the connection."""
-        gone = asyncio.create_task(_until_gone(receive))
+        gone = asyncio.create_task(until_gone(receive))
         try:
             await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
             begin = self._end if scope.get("method") == "HEAD" else self._begin
@@ -57,6 +58,44 @@ class FileAnswer(Answer):
             self._file.close()
 
 
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class StreamAnswer(Answer):
+    """A body without a known end, in pieces as they come."""
+
+    __slots__ = ("_pieces",)
+
+    def __init__(
+        self, status: int, pieces: AsyncGenerator[bytes], *, content_type: bytes, headers: Iterable[Header] = ()
+    ) -> None:
+        super().__init__(status, b"", content_type=content_type, headers=headers)
+        del self.headers[1]  # its length
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, until it ends or the client goes. One who takes nothing for too long is cut off, and may resume."""
+        gone = asyncio.create_task(until_gone(receive))
+        piece: asyncio.Task[bytes] | None = None
+        try:
+            await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+            while True:
+                piece = asyncio.create_task(_next(self._pieces))
+                await asyncio.wait((gone, piece), return_when=asyncio.FIRST_COMPLETED)
+                if not piece.done():
+                    return
+                body = piece.result()
+                async with asyncio.timeout(STALL_SECONDS):
+                    await send({"type": "http.response.body", "body": body, "more_body": bool(body)})
+                if not body:
+                    return
+        except TimeoutError:
+            return
+        finally:
+            gone.cancel()
+            if piece is not None and not piece.done():
+                piece.cancel()
+                await asyncio.wait((piece,))
+            await self._pieces.aclose()
+
+
+async def _next(pieces: AsyncGenerator[bytes]) -> bytes:
+    """The next piece; empty at the end."""
+    return await anext(pieces, b"")

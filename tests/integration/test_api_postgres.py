@@ -18,10 +18,12 @@ import uuid_utils
 from adapters.files.result_files import OutputFiles
 from adapters.postgres.connecting import make_pool
 from adapters.postgres.event_log import PostgresEventLog
+from adapters.postgres.event_pages import PostgresEventPages
 from adapters.postgres.health_reader import PostgresHealthReader
 from adapters.postgres.job_ends import PostgresJobEnds
 from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
+from commands.follow_log import LogFollower
 from commands.outages import Outages
 from commands.wait_for_end import EndOfJobs
 from domain.job import TRANSITIONS
@@ -52,6 +54,7 @@ async def api_over(url: str, *, patience: float = 20.0) -> AsyncIterator[httpx.A
             lists=PostgresJobLister(pool),
             files=OutputFiles(Path("output")),
             ends=EndOfJobs(jobs=reader, ends=PostgresJobEnds(pool), listen=listen, outages=outages),
+            follower=LogFollower(pages=PostgresEventPages(pool), listen=listen, outages=outages),
             health=PostgresHealthReader(pool, transitions=TRANSITIONS),
             outages=outages,
             job_types=JOB_TYPES,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from concurrent.futures import ThreadPoolExecutor
+
+import httpx
 
 from tests.system.service import Service
 
@@ -69,6 +72,58 @@ def test_who_waits_when_the_api_stops_is_answered_with_what_there_is(shared: Ser
     assert (answer.status_code, answer.json()["status"]) == (200, "pending")
     shared.start("api", "worker")
     shared.until_ended(job_id)
+
+
+def test_streams_that_are_cut_off_and_resumed_show_all_that_happened_once_and_in_order(shared: Service) -> None:
+    shared.start("worker")
+    begin = int(shared.ask("select coalesce(max(position), 0) from events")[0][0])
+    seen: list[tuple[int, str]] = []
+    cuts = 0
+
+    def follow() -> None:
+        nonlocal cuts
+        while not over.is_set():
+            last = str(seen[-1][0] if seen else begin)
+            headers = {"accept": "text/event-stream", "last-event-id": last}
+            try:
+                with shared.http.stream("GET", "/events", headers=headers) as stream:
+                    read_some(stream)
+            except httpx.HTTPError:
+                over.wait(0.05)  # the API is away
+            cuts += 1
+
+    def read_some(stream: httpx.Response) -> None:
+        position, event = 0, ""
+        for number, line in enumerate(stream.iter_lines()):
+            name, _, value = line.partition(": ")
+            position = int(value) if name == "id" else position
+            event = value if name == "event" else event
+            if name == "data":
+                seen.append((position, event))
+            if over.is_set() or number > 40:
+                return
+
+    over = threading.Event()
+    following = threading.Thread(target=follow)
+    following.start()
+    try:
+        posted = shared.post_many(40, "NOOP")
+        shared.until_ended(*posted)
+        shared.stop("api")
+        shared.start("api")
+        more = shared.post_many(20, "NOOP")
+        shared.until_ended(*more)
+        head = int(shared.ask("select max(position) from events")[0][0])
+        shared.until(lambda: bool(seen) and seen[-1][0] >= head, saw=lambda: seen[-3:])
+    finally:
+        over.set()
+        shared.post("NOOP")  # so that the stream has something to say, and its reader looks up
+        following.join()
+    in_log = shared.ask(
+        "select position, type from events where position > %s and position <= %s order by 1", begin, head
+    )
+    assert [pair for pair in seen if pair[0] <= head] == in_log
+    assert cuts > 3
 
 
 def ids_of_all_pages(service: Service, query: str) -> list[str]:
