@@ -21,6 +21,7 @@ from psycopg import sql
 from adapters.postgres.connecting import make_pool
 from adapters.postgres.dispatch import PostgresDispatch
 from adapters.postgres.event_log import PostgresEventLog
+from adapters.postgres.event_pages import PostgresEventPages
 from adapters.postgres.health_reader import PostgresHealthReader
 from adapters.postgres.job_ends import PostgresJobEnds
 from adapters.postgres.job_lister import PostgresJobLister
@@ -117,6 +118,7 @@ class Adapters(Struct):
     reader: PostgresJobReader
     lister: PostgresJobLister
     ends: PostgresJobEnds
+    pages: PostgresEventPages
     projection: PostgresJobsProjection
     feed: PostgresQueueFeed
     dispatch: PostgresDispatch
@@ -133,6 +135,7 @@ async def adapters(postgres_url: str, db: Database) -> AsyncIterator[Adapters]:
             log=await opened.enter_async_context(PostgresEventLog(postgres_url, application="plans", patience=20.0)),
             reader=PostgresJobReader(pool),
             ends=PostgresJobEnds(pool),
+            pages=PostgresEventPages(pool),
             lister=PostgresJobLister(pool, examined=EXAMINED),
             projection=PostgresJobsProjection(postgres_url),
             feed=PostgresQueueFeed(postgres_url),
@@ -189,6 +192,7 @@ async def test_no_hot_statement_walks_through_a_large_table(
         adapters.registry.beat("w1", [RunningAttempt(c.job_id, 2) for c in commands], claims_from="streams")
         await adapters.health.read()
         assert (await adapters.queued_jobs.head(limit=100, wanted=50)).high
+        assert len((await adapters.pages.page(head(db) - 300, limit=200)).events) == 200
         await adapters.ends.ended_after(await adapters.ends.head() - 20, limit=100)
         for status in STATUSES:
             listed = await adapters.lister.page(JobFilter(status=status), cursor=None, limit=50)
@@ -214,6 +218,7 @@ async def test_no_hot_statement_walks_through_a_large_table(
         "One heartbeat": TURNS,
         "How are all parts": TURNS,
         "The jobs to start next": TURNS,
+        "The next events after a position": TURNS,
         "The newest position of the log": TURNS,
         "Which jobs ended by the next events": TURNS,
         "A page of the list of all jobs": 3 * TURNS,
