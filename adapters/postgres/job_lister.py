@@ -18,6 +18,9 @@ EXAMINED = 10_000
 # time is found by ids, as far apart as two clocks in order never are; which jobs belong into it, by `created_at` alone.
 CLOCKS_APART = timedelta(minutes=1)
 
+# Jobs with one tag that may be looked at all together; a tag that more have is found along with the others.
+FEW_TAGGED = 20_000
+
 _BEYOND_ALL = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 _BELOW_ALL = "00000000-0000-0000-0000-000000000000"
 # By status, where an index knows which jobs have it.
@@ -30,11 +33,12 @@ _QUESTIONS = {
 
 
 class PostgresJobLister:
-    """Implements commands.list_jobs.JobLister. `examined`: how many jobs one page may look at."""
+    """Implements commands.list_jobs.JobLister. `examined`: how many jobs one page may look at; `few_tagged`: see FEW_TAGGED."""
 
-    def __init__(self, pool: Connections, *, examined: int = EXAMINED) -> None:
+    def __init__(self, pool: Connections, *, examined: int = EXAMINED, few_tagged: int = FEW_TAGGED) -> None:
         self._pool = pool
         self._examined = examined
+        self._few_tagged = few_tagged
 
     async def page(self, wanted: JobFilter, *, cursor: str | None, limit: int) -> JobPage:
         """See JobLister.page."""
@@ -55,16 +59,25 @@ class PostgresJobLister:
             "created_after": wanted.created_after,
             "created_before": wanted.created_before,
         }
-        rows = await self._rows(_QUESTIONS.get(wanted.status or "", "job_list"), asked)
+        rows = await self._rows(wanted, asked)
         jobs = [job_of_row(row[1], row[2:]) for row in rows if row[1] is not None]
         if len(jobs) > limit:
             return JobPage(jobs[:limit], jobs[limit - 1].id)
         return JobPage(jobs, rows[0][0])
 
-    async def _rows(self, question: str, asked: dict[str, Any]) -> list[tuple[Any, ...]]:
-        with translated(f"read {question}"):
+    async def _rows(self, wanted: JobFilter, asked: dict[str, Any]) -> list[tuple[Any, ...]]:
+        question = _QUESTIONS.get(wanted.status or "", "job_list")
+        with translated("read a list of jobs"):
             async with self._pool.connection() as connection:
                 cursor = connection.cursor(binary=True)
+                if wanted.tag is not None:
+                    await cursor.execute(load_statement("tag_share"), {"tag": wanted.tag})
+                    share = await cursor.fetchone()
+                    if share is None or share[0] <= self._few_tagged:
+                        async with connection.transaction():
+                            await cursor.execute(load_statement("allow_bitmaps"))
+                            await cursor.execute(load_statement("job_list_tagged"), asked)
+                            return await cursor.fetchall()
                 await cursor.execute(load_statement(question), asked)
                 return await cursor.fetchall()
 

@@ -46,6 +46,7 @@ TURNS = 8  # from the sixth on a prepared statement may have a generic plan
 BATCH = 20
 # A statement that finds its rows by index reads a few for each that it needs; a walk through a table reads tens of thousands.
 MOST_ROWS = 1_500
+RARE = 1767225601 + 4 * 100  # when a tagged job among the oldest was created, in seconds since 1970
 EXAMINED = 500  # by one page of a list
 
 
@@ -92,6 +93,10 @@ def db(postgres_url: str) -> Iterator[Database]:
             where state = 'Completed' and extract(second from created_at) in (6, 7)
             """
         )
+        db.execute(
+            "update jobs set tags = array['common', 'order-' || extract(epoch from created_at)::bigint]"
+            " where mod(extract(epoch from created_at)::bigint, 4) = 1"
+        )
         db.execute("update checkpoints set position = (select max(position) from events)")
         db.execute("insert into workers (id) select 'w' || n from generate_series(0, 20) n")
         db.execute(
@@ -136,7 +141,7 @@ async def adapters(postgres_url: str, db: Database) -> AsyncIterator[Adapters]:
             reader=PostgresJobReader(pool),
             ends=PostgresJobEnds(pool),
             pages=PostgresEventPages(pool),
-            lister=PostgresJobLister(pool, examined=EXAMINED),
+            lister=PostgresJobLister(pool, examined=EXAMINED, few_tagged=EXAMINED),
             projection=PostgresJobsProjection(postgres_url),
             feed=PostgresQueueFeed(postgres_url),
             dispatch=PostgresDispatch(pool, holder="plans"),
@@ -197,6 +202,9 @@ async def test_no_hot_statement_walks_through_a_large_table(
         for status in STATUSES:
             listed = await adapters.lister.page(JobFilter(status=status), cursor=None, limit=50)
             assert len(listed.jobs) == 50 or status == "completed", "the newest 2,000 jobs are pending"
+        assert len((await adapters.lister.page(JobFilter(tag="common"), cursor=None, limit=50)).jobs) == 50
+        rare = await adapters.lister.page(JobFilter(tag=f"order-{RARE}"), cursor=None, limit=50)
+        assert [job.tags[1] for job in rare.jobs] == [f"order-{RARE}"]
         for wanted in (JobFilter(type="NONE"), JobFilter(created_before=CREATED_LATE)):
             await adapters.lister.page(wanted, cursor=old[0], limit=50)
 
@@ -223,6 +231,8 @@ async def test_no_hot_statement_walks_through_a_large_table(
         "Which jobs ended by the next events": TURNS,
         "A page of the list of all jobs": 3 * TURNS,
         "A page of the list of pending jobs": TURNS,
+        "About how many jobs have a tag": 2 * TURNS,
+        "A page of the list of jobs with a rare tag": TURNS,
         "A page of the list of running jobs": TURNS,
         "A page of the list of failed jobs": TURNS,
         "A page of the list of cancelled jobs": TURNS,
@@ -257,6 +267,7 @@ async def test_no_hot_statement_walks_through_a_large_table(
         "jobs_queued_high",
         "jobs_running",
         "jobs_pending",
+        "jobs_tags",
         "jobs_unsuccessful",
         "idempotency_keys_pkey",
         "idempotency_keys_created_at_idx",
