@@ -19,6 +19,7 @@ _PAGE = 1000  # events a query
 _POLL = 0.25  # seconds: a listening connection can die in silence
 _LEAST_PAUSE = 0.02  # seconds between two queries, however often others append
 _RETRY = 0.5  # seconds until the next try while the log cannot be read
+_AT_ONCE = 4  # looks at single jobs at a time: when a thousand jobs end together, others want to read, too
 _LINGER = 5.0  # seconds that it goes on to watch when nobody waits any more
 
 
@@ -66,10 +67,11 @@ class EndOfJobs:
         self._watches = asyncio.Event()  # from some position on
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def find(self, job_id: str, *, within: float) -> Job | None:
         """The job as soon as it has ended, or as it is after `within` seconds; None if there is none. Raises Unavailable."""
-        job = await self._jobs.find(job_id)
+        job = await self._find(job_id)
         if job is None or job.state in ENDS or self._is_closed:
             return job
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -81,7 +83,7 @@ class EndOfJobs:
                 async with asyncio.timeout_at(deadline):
                     await self._watches.wait()
                 # It may have ended before the watch began; from then on the watch sees it.
-                job = await self._jobs.find(job_id)
+                job = await self._find(job_id)
                 if job is None or job.state in ENDS:
                     return job
                 async with asyncio.timeout_at(deadline):
@@ -91,7 +93,7 @@ class EndOfJobs:
             waiting.discard(ended)
             if not waiting:
                 del self._waiting[job_id]
-        return await self._jobs.find(job_id)
+        return await self._find(job_id)
 
     def close(self) -> None:
         """Let everybody go on with what there is, and nobody wait from now on."""
@@ -100,6 +102,10 @@ class EndOfJobs:
         self._wake(list(self._waiting))
         if self._task is not None:
             self._task.cancel()
+
+    async def _find(self, job_id: str) -> Job | None:
+        async with self._turns:
+            return await self._jobs.find(job_id)
 
     def _wake(self, job_ids: list[str]) -> None:
         for job_id in job_ids:

@@ -107,7 +107,7 @@ async def test_a_job_that_has_ended_or_is_not_there_is_not_waited_for(bench: Ben
 async def test_a_job_is_found_when_it_ends(bench: Bench) -> None:
     job_id, other = await create(bench), await create(bench)
     ends = waits(bench)
-    waiting = [asyncio.create_task(ends.find(job_id, within=3600)) for _ in range(50)]
+    waiting = [asyncio.create_task(ends.find(job_id, within=3600)) for _ in range(700)]  # more than a pool lets queue
     longer = asyncio.create_task(ends.find(other, within=3600))
     await append(bench, job_id, 1, STARTED)
     await asyncio.sleep(0.05)  # so that the watch has begun, in one order or the other
