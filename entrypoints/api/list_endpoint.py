@@ -42,4 +42,6 @@ def _summary(job: Job) -> JobSummary:
         updated_at=timestamp(job.updated_at),
         max_attempts=job.max_attempts,
         version=job.version,
+        due_at=None if job.due_at is None else timestamp(job.due_at),
+        tags=job.tags,
     )

@@ -119,6 +119,8 @@ class JobSummary(Struct, frozen=True, rename="camel"):
     updated_at: Timestamp
     max_attempts: Annotated[int, Meta(description="How many attempts there may be in all.", ge=1)]
     version: Annotated[int, Meta(description="Number of the job's newest event: 1, 2, 3 …", ge=1)]
+    due_at: Annotated[Timestamp | None, Meta(description="When its wait is over; null unless it waits.")]
+    tags: Annotated[tuple[str, ...], Meta(description="What its creator called it by.")]
 
 
 class JobList(Struct, frozen=True):
@@ -344,6 +346,8 @@ EXAMPLES: dict[type[Struct], list[dict[str, Any]]] = {
             **_WHEN,
             "maxAttempts": 3,
             "version": 9,
+            "dueAt": None,
+            "tags": ["order-4711"],
         }
     ],
     FieldError: [

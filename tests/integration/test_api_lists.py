@@ -77,6 +77,8 @@ async def test_a_failed_job_is_listed_with_its_error(client: httpx.AsyncClient, 
         "updatedAt": "2026-01-27T10:30:00.003Z",
         "maxAttempts": 3,
         "version": 3,
+        "dueAt": None,
+        "tags": [],
     }
 
 
