@@ -23,7 +23,11 @@ from entrypoints.rebuild_command import EPILOGUE as REBUILD_EXAMPLES
 from entrypoints.rebuild_command import rebuild
 from entrypoints.replay_command import EPILOGUE as REPLAY_EXAMPLES
 from entrypoints.replay_command import replay
+from entrypoints.retry_command import EPILOGUE as RETRY_EXAMPLES
+from entrypoints.retry_command import retry
 from entrypoints.settings import Settings, read_settings
+from entrypoints.submit_command import EPILOGUE as SUBMIT_EXAMPLES
+from entrypoints.submit_command import submit
 from entrypoints.verify_command import EPILOGUE as VERIFY_EXAMPLES
 from entrypoints.verify_command import verify
 
@@ -47,6 +51,8 @@ app.command(history, help_epilogue=HISTORY_EXAMPLES)
 app.command(replay, help_epilogue=REPLAY_EXAMPLES)
 app.command(rebuild, help_epilogue=REBUILD_EXAMPLES)
 app.command(verify, help_epilogue=VERIFY_EXAMPLES)
+app.command(submit, help_epilogue=SUBMIT_EXAMPLES)
+app.command(retry, help_epilogue=RETRY_EXAMPLES)
 
 
 @app.command(help_epilogue="Example: `API_PORT=8080 DATA_DIR=/srv/jobledger jobledger up`")

@@ -10,9 +10,21 @@ import pytest
 
 from entrypoints.cli import main
 
-_COMMANDS = ["up", "api", "dispatcher", "worker", "projector", "mail-catcher", "migrate", "verify", "rebuild"]
+_COMMANDS = [
+    "up",
+    "api",
+    "dispatcher",
+    "worker",
+    "projector",
+    "mail-catcher",
+    "migrate",
+    "verify",
+    "rebuild",
+    "submit",
+    "retry",
+]
 
-_ARGUMENTS = {"rebuild": ["jobs"]}
+_ARGUMENTS = {"rebuild": ["jobs"], "submit": ["jobs.ndjson"], "retry": ["--failed-since", "2h"]}
 
 
 @pytest.mark.parametrize("command", _COMMANDS)

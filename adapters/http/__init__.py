@@ -1,0 +1,1 @@
+"""The service's own API, seen from outside: for the commands that speak to it."""
