@@ -67,6 +67,7 @@ class Cluster(Service):
         sites = [install_fault_jobs(home / "load types"), _install_row_jobs(home / "row types")]
         self.liveness = float(str(settings.get("LIVENESS_SECONDS", LIVENESS)))
         self.faults = FaultsLog(directory.faults)
+        self.python_path = os.pathsep.join(map(str, sites))  # where processes find the job types
         self._ports = {name: free_port() for name in APIS}
         self._numbers = itertools.count(1)
         self._asked: set[str] = set()
@@ -80,7 +81,7 @@ class Cluster(Service):
                 "OUTPUT_DIR": directory.output,
                 "TALLY": directory.tally,
                 "API_PORT": self._ports[APIS[0]],
-                "PYTHONPATH": os.pathsep.join(map(str, sites)),
+                "PYTHONPATH": self.python_path,
                 **settings,
             },
         )

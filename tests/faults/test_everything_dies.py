@@ -1,15 +1,20 @@
-"""Row 22: all processes and both servers are killed at once, and started in any order."""
+"""Row 22: all processes and both servers are killed at once, and started in any order. Row 23: two releases beside each other."""
 
 from __future__ import annotations
 
+import os
 import signal
 import time
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
-from tests.faults.cluster import EVERYTHING, Cluster
+from adapters.postgres.migrate import known_migrations
+from tests.faults.cluster import APIS, DISPATCHERS, EVERYTHING, PROJECTORS, WORKERS, Cluster
 from tests.faults.run import under_load
+from tests.system.test_two_releases import migrate, next_release
 
 _STEADY_SECONDS = 30.0
 
@@ -40,3 +45,26 @@ def test_22_everything_killed_at_once_and_started_in_any_order_is_steady_again(c
         took = time.monotonic() - last_start
         assert took < _STEADY_SECONDS, took
         print(f"steady {took:.1f} s after the last start")
+
+
+def test_23_processes_of_two_releases_work_on_one_log_and_die_beside_each_other(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    # The last one here: it brings the schema forward.
+    release = next_release(tmp_path, serves=known_migrations()[-1].version)
+    newer: dict[str, Any] = {"PYTHONPATH": f"{release}{os.pathsep}{cluster.python_path}"}
+    with under_load(cluster, rate=15) as burden:
+        burden.until_more(15)
+        assert migrate(cluster, cluster.postgres.url, release).endswith("_next\n")
+        burden.until_more(15)
+        for name in (APIS[1], DISPATCHERS[1], PROJECTORS[1], WORKERS[1]):
+            cluster.kill(name)
+            cluster.start(name, **newer)
+        burden.until_more(20)
+        assert all(cluster.started_by(cluster.worker_id(name)) for name in WORKERS)
+        # Now the newer ones alone, then the older ones alone, then both.
+        for pair in zip(WORKERS, DISPATCHERS, PROJECTORS, strict=True):
+            cluster.kill(*pair)
+            burden.until_more(15)
+            cluster.start(*pair, **(newer if pair[0] == WORKERS[1] else {}))
+        burden.until_more(15)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
 
+import psycopg
 import pytest
 
 from tests.faults.cluster import PROJECTORS, Cluster
@@ -55,3 +59,51 @@ def test_15_projectors_killed_again_and_again_before_and_after_a_page_fold_each_
                 cluster[other].resume()
             assert cluster[name].popen.returncode == -signal.SIGKILL
             cluster.start(name)
+
+
+_REBUILDS = "select 1 from pg_stat_activity where application_name = 'jobledger rebuild'"
+_MOMENTS = {  # at which a rebuild is killed, by what is to be seen then
+    "it has begun": _REBUILDS,
+    "the new table is there": "select 1 where to_regclass('jobs_next') is not null",
+    "it is about to swap": f"{_REBUILDS} and wait_event_type = 'Lock'",
+}
+_LEFT = (
+    "select relname from pg_class where right(relname, 5) = '_next'"
+    " union all select name from checkpoints where name <> 'jobs'"
+)
+
+
+def test_15_a_rebuild_killed_at_any_moment_under_load_changes_nothing_and_the_next_one_misses_nothing(
+    cluster: Cluster,
+) -> None:
+    codes = []
+    with under_load(cluster, rate=15) as burden:
+        burden.until_more(20)
+        for turn, (moment, is_seen) in enumerate(_MOMENTS.items()):
+            with cluster.faults.fault(f"rebuild killed: {moment}"), psycopg.connect(cluster.postgres.url) as holder:
+                if "swap" in moment:  # which begins with this row
+                    holder.execute("select from checkpoints where name = 'jobs' for update")
+                rebuild = _begin_rebuild(cluster)
+                cluster.until(lambda: bool(cluster.ask(is_seen)) or rebuild.poll() is not None)  # noqa: B023 - called here
+                rebuild.kill()
+                codes.append(rebuild.wait())
+            # With one projector, which another one follows.
+            cluster.kill(PROJECTORS[turn % 2])
+            burden.until_more(10)
+            cluster.start(PROJECTORS[turn % 2])
+        rebuild = _begin_rebuild(cluster, "--drop-old")
+        burden.until_more(10)
+        assert rebuild.wait(60) == 0
+        burden.until_more(10)
+    assert codes[-1] == -signal.SIGKILL, codes
+    assert cluster.ask(_LEFT) == []
+    assert cluster.run("rebuild", "jobs", "--dry-run").returncode == 0  # jobs is, row by row, what the log says
+
+
+def _begin_rebuild(cluster: Cluster, *options: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "jobledger", "rebuild", "jobs", *options],
+        env=os.environ | {"DATABASE_URL": cluster.postgres.url},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
