@@ -79,7 +79,10 @@ class Operator(Terminal):
         owned.mkdir()
         if run_as is not None:
             os.chown(owned, run_as.uid, run_as.gid)
-        environ = {name: value for name, value in os.environ.items() if name not in _OURS}
+        # Whoever may not write here cannot measure coverage here either.
+        environ = {
+            name: value for name, value in os.environ.items() if name not in _OURS and not name.startswith("COV")
+        }
         path = [str(Path(sys.executable).parent), str(binaries), os.environ["PATH"]]
         ports = {usual: str(free_port()) for usual in _PORTS}
         environ |= {
