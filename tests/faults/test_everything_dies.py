@@ -60,8 +60,7 @@ def test_23_processes_of_two_releases_work_on_one_log_and_die_beside_each_other(
         for name in (APIS[1], DISPATCHERS[1], PROJECTORS[1], WORKERS[1]):
             cluster.kill(name)
             cluster.start(name, **newer)
-        burden.until_more(20)
-        assert all(cluster.started_by(cluster.worker_id(name)) for name in WORKERS)
+        cluster.until(lambda: all(cluster.started_by(cluster.worker_id(name)) for name in WORKERS))
         # Now the newer ones alone, then the older ones alone, then both.
         for pair in zip(WORKERS, DISPATCHERS, PROJECTORS, strict=True):
             cluster.kill(*pair)
