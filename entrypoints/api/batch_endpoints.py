@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from hashlib import sha256
 
 from litestar.types import Receive, Scope
 from msgspec import UNSET
 
 from commands.create_job import CreateJob, JobCreated, JobCreator
-from commands.ports import IdempotencyKey
 from domain.errors import JobledgerError
 from domain.job_type import JobType
 from entrypoints.api.answers import Answer, json_answer
 from entrypoints.api.job_batch import batch_format, split_batch
-from entrypoints.api.job_endpoints import ANONYMOUS
+from entrypoints.api.job_endpoints import job_to_create
 from entrypoints.api.models import BatchAnswer, BatchItem
 from entrypoints.api.new_job import read_batch_job
 from entrypoints.api.problems import BODY_TOO_LARGE, Problem, problem_document, problem_of
@@ -62,19 +60,7 @@ class BatchEndpoints:
         if len(item) > self._max_body_bytes:
             raise Problem(BODY_TOO_LARGE, f"a job may be at most {self._max_body_bytes} bytes long (MAX_BODY_BYTES)")
         new_job = read_batch_job(item, self._job_types)
-        key = new_job.idempotency_key
-        return CreateJob(
-            type=new_job.type,
-            priority=new_job.priority,
-            payload=bytes(new_job.payload),
-            actor=ANONYMOUS,
-            key=None if key is None else IdempotencyKey(key, sha256(item).digest()),
-            delay=new_job.delay_seconds,
-            run_at=new_job.run_at,
-            max_attempts=new_job.max_attempts,
-            timeout=new_job.timeout_seconds,
-            tags=new_job.tags or (),
-        )
+        return job_to_create(new_job, key=new_job.idempotency_key, body=item)
 
 
 def _item(result: JobCreated | JobledgerError | Problem, scope: Scope) -> BatchItem:

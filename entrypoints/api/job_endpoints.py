@@ -21,7 +21,7 @@ from entrypoints.api.answers import Answer, Header, json_answer
 from entrypoints.api.idempotency import read_idempotency_key
 from entrypoints.api.job_query import read_job_query
 from entrypoints.api.job_view import job_view, raw
-from entrypoints.api.models import JobAccepted
+from entrypoints.api.models import JobAccepted, NewJob
 from entrypoints.api.new_job import read_new_job
 from entrypoints.api.preconditions import etag
 from entrypoints.api.preferences import applied, unless_gone, wanted_wait
@@ -30,6 +30,22 @@ from entrypoints.api.request_body import read_body, require_json
 
 ANONYMOUS = "anonymous"  # the actor of requests; callers are not told apart
 _REPLAYED: Header = (b"idempotency-replayed", b"true")
+
+
+def job_to_create(new_job: NewJob, *, key: str | None, body: bytes) -> CreateJob:
+    """The command that a body asks for; with a key, the body's digest tells a repetition from another request."""
+    return CreateJob(
+        type=new_job.type,
+        priority=new_job.priority,
+        payload=bytes(new_job.payload),
+        actor=ANONYMOUS,
+        key=None if key is None else IdempotencyKey(key, sha256(body).digest()),
+        delay=new_job.delay_seconds,
+        run_at=new_job.run_at,
+        max_attempts=new_job.max_attempts,
+        timeout=new_job.timeout_seconds,
+        tags=new_job.tags or (),
+    )
 
 
 class JobEndpoints:
@@ -58,20 +74,7 @@ class JobEndpoints:
         key_text = read_idempotency_key(scope["headers"]) if b"idempotency-key" in headers else None
         body = await read_body(headers, receive, limit=self._max_body_bytes)
         new_job = read_new_job(body, self._job_types)
-        created = await self._creator.create(
-            CreateJob(
-                type=new_job.type,
-                priority=new_job.priority,
-                payload=bytes(new_job.payload),
-                actor=ANONYMOUS,
-                key=None if key_text is None else IdempotencyKey(key_text, sha256(body).digest()),
-                delay=new_job.delay_seconds,
-                run_at=new_job.run_at,
-                max_attempts=new_job.max_attempts,
-                timeout=new_job.timeout_seconds,
-                tags=new_job.tags or (),
-            )
-        )
+        created = await self._creator.create(job_to_create(new_job, key=key_text, body=body))
         wait = wanted_wait(scope["headers"]) if b"prefer" in headers else None
         if wait is not None:
             return await self._create_and_wait(created, receive, wait)

@@ -6,7 +6,7 @@ parser, which finds every fault, and takes lone surrogate escapes, which are JSO
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import msgspec
@@ -38,33 +38,28 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")  # which kind of bracket it is, the pa
 
 def read_new_job(body: bytes, job_types: Collection[str]) -> NewJob:
     """The job that the body asks for. Raises Problem 400, which names each field that is wrong and what is allowed."""
-    _require_shallow(body)
-    if not body.isascii():
-        _require_utf8(body)  # msgspec does not look into strings that it skips
-    try:
-        new_job = _decode(body)
-    except msgspec.DecodeError:
-        return read_new_job_slowly(body, job_types)
-    if new_job.type not in job_types:
-        return read_new_job_slowly(body, job_types)
-    return new_job
+    return _read(body, job_types, NewJob, _decode)
 
 
 def read_batch_job(item: bytes, job_types: Collection[str]) -> BatchJob:
     """The same for one job of a batch."""
-    _require_shallow(item)
-    if not item.isascii():
-        _require_utf8(item)
-    try:
-        new_job = _decode_batch_job(item)
-    except msgspec.DecodeError:
-        return _slowly(item, job_types, BatchJob)
-    return new_job if new_job.type in job_types else _slowly(item, job_types, BatchJob)
+    return _read(item, job_types, BatchJob, _decode_batch_job)
 
 
 def read_new_job_slowly(body: bytes, job_types: Collection[str]) -> NewJob:
     """The same for a body that is UTF-8 and not nested too deep; every field's fault is found."""
     return _slowly(body, job_types, NewJob)
+
+
+def _read(body: bytes, job_types: Collection[str], model: type[_Job], decode: Callable[[bytes], _Job]) -> _Job:
+    _require_shallow(body)
+    if not body.isascii():
+        _require_utf8(body)  # msgspec does not look into strings that it skips
+    try:
+        new_job = decode(body)
+    except msgspec.DecodeError:
+        return _slowly(body, job_types, model)
+    return new_job if new_job.type in job_types else _slowly(body, job_types, model)
 
 
 def _slowly(body: bytes, job_types: Collection[str], model: type[_Job]) -> _Job:
