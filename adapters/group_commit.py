@@ -57,6 +57,11 @@ class GroupCommit(Generic[Item, Answer]):
         self._waiting_bytes = 0
         self._sender: asyncio.Task[None] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Items that no batch has taken yet."""
+        return self._waiting_items
+
     async def submit(self, items: Sequence[Item], *, size: int) -> list[Answer]:
         """Send `items` (`size` bytes in all) and give their answers. Raises TooMuchWaiting when the queue is full.
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from commands.attempt import Outcome, Succeeded
 from commands.close_attempt import Ended, close_attempts
+from commands.measures import AttemptMeasures
 from commands.ports import EventLog, Unavailable
 from commands.report import Report
 from commands.running_attempts import Running, RunningAttempts
@@ -30,12 +31,14 @@ class Closings:
         log: EventLog,
         policy: RetryPolicy,
         report: Report,
+        measures: AttemptMeasures,
         pause_after: Callable[[int], float],
     ) -> None:
         self._running = running
         self._log = log
         self._policy = policy
         self._report = report
+        self._measures = measures
         self._pause_after = pause_after
         self._batch: _Batch | None = None  # what has ended in this turn of the loop
         self._size = 0  # bytes in it
@@ -54,6 +57,8 @@ class Closings:
     async def _close(self, batch: _Batch, actor: str) -> None:
         if batch is self._batch:
             self._batch = None  # its turn is over
+        now = asyncio.get_running_loop().time()
+        self._measures.have_run(((one.job.type, one.job.priority), now - one.begun_at) for one, _ in batch)
         failures = 0
         while batch := [(running, ended) for running, ended in batch if self._running.is_ours(running)]:
             try:

@@ -55,6 +55,9 @@ class Heartbeat:
         self._stop = threading.Event()
         self._leave_row = False
         self._registered = threading.Event()
+        self.beats = 0
+        self.failures = 0  # beats that did not reach the database
+        self.beat_at: float | None = None  # when one did last, of this machine's clock
         self._thread = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -89,9 +92,12 @@ class Heartbeat:
             try:
                 self._beat()
             except Unavailable as exc:
+                self.failures += 1
                 self._outages.failed(exc, doing=_BEAT)
                 pause *= random.uniform(0.5, 1.5)  # not in step with other workers
             else:
+                self.beats += 1
+                self.beat_at = time.time()
                 self._outages.succeeded(doing=_BEAT)
             # From beat to beat, not from answer to beat; after an outage no beats are made up for.
             due = max(due + pause, time.monotonic())

@@ -48,6 +48,12 @@ class Outages:
         """Whether anything fails now."""
         return bool(self._failing)
 
+    @property
+    def away(self) -> frozenset[str]:
+        """The dependencies that cannot be reached now."""
+        with self._lock:
+            return frozenset(self._failing.values())
+
     def includes(self, doing: str) -> bool:
         """Whether this user's last try failed."""
         return doing in self._failing

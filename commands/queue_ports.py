@@ -6,7 +6,7 @@ made from. Streams are named for the priorities; entries whose type nobody here 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -216,3 +216,10 @@ class QueueFeed(Protocol):
 
     async def still_queued(self, entries: Sequence[QueueEntry]) -> list[QueueEntry]:
         """Those of `entries` whose event is the newest of its job in the log at the time of the call."""
+
+
+class QueueDepth(Protocol):
+    """How much lies in the queue."""
+
+    async def read(self) -> Mapping[str, int]:
+        """Entries that nobody has claimed, by priority. Raises Unavailable."""

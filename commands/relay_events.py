@@ -51,6 +51,8 @@ class Relay:
         self._from_jobs = False
         self._just_reset = False
         self._was_whole = False  # whether the queue ever was
+        self.relayed_entries = 0  # added to the queue so far
+        self.resets = 0  # how often the queue was made again so far
 
     @property
     def relayed_position(self) -> int | None:
@@ -83,6 +85,7 @@ class Relay:
             return True
         self._just_reset = False
         self._was_whole = True
+        self.relayed_entries += len(entries)
         self._state = state.after(target, entries)
         self._relayed_position = target.position
         return target.position < page.head
@@ -104,6 +107,7 @@ class Relay:
         self._state = await self._queue.reset(found, log_id=log_id)
         self._from_jobs = False
         if self._state.is_whole:  # else somebody touched it in between
+            self.resets += 1
             fields = {"reason": wrong, "relayed_position": found.mark.position}
             if found == QueueState() and not self._was_whole:  # as at a first start
                 _log.info("the queue is made", extra=fields)

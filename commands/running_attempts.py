@@ -40,6 +40,11 @@ class Running:
         self._phase: Literal["waiting", "running", "closing"] = "waiting"
 
     @property
+    def begun_at(self) -> float:
+        """When its slot was taken, of the loop's clock."""
+        return self.deadline - self.timeout
+
+    @property
     def is_closing(self) -> bool:
         """Whether the code has ended and only the closing is under way."""
         return self._phase == "closing"
@@ -80,6 +85,16 @@ class RunningAttempts:
 
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._running
+
+    @property
+    def busy(self) -> int:
+        """Attempts whose code runs."""
+        return self._busy
+
+    @property
+    def slots(self) -> int:
+        """How many may run at a time."""
+        return self._slots
 
     @property
     def free(self) -> int:

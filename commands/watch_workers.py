@@ -48,6 +48,12 @@ class WatchWorkers:
         self._seen: dict[str, _Sighting] = {}
         self._looked_at = float("-inf")
 
+    @property
+    def longest_silence(self) -> float:
+        """Seconds for which the counter that stands still for longest has been watched doing so; 0 without workers."""
+        now = self._now()
+        return max((now - seen.since for seen in self._seen.values()), default=0.0)
+
     async def step(self) -> tuple[list[str], list[Job]]:
         """Look once; answers the workers removed and the jobs whose attempt was closed as lost. Raises Unavailable."""
         removed = await self._remove_dead()

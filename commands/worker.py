@@ -12,10 +12,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 
 from commands.attempt import AttemptRunner
-from commands.claim_jobs import claim_jobs
+from commands.claim_jobs import Claims, claim_jobs
 from commands.close_lost import close_stray
 from commands.closings import Closings
 from commands.liveness import HeartbeatAnswer
+from commands.measures import AttemptMeasures
 from commands.outages import Outages
 from commands.ports import EventLog, JobReader, QueueEntry, Unavailable
 from commands.queue_ports import ClaimQueue
@@ -60,12 +61,20 @@ class Worker:
     ) -> None:
         self.name = name
         self.running = RunningAttempts(slots=slots)
+        self.measures = AttemptMeasures()
         self._runs = Runs(
             running=self.running,
             runner=runner,
             job_types=job_types,
             default_timeout=default_timeout,
-            closings=Closings(running=self.running, log=log, policy=policy, report=report, pause_after=pause_after),
+            closings=Closings(
+                running=self.running,
+                log=log,
+                policy=policy,
+                report=report,
+                measures=self.measures,
+                pause_after=pause_after,
+            ),
             report=report,
         )
         self._queue_of = queue_of
@@ -209,6 +218,7 @@ class Worker:
         finally:
             self._claiming_since = None
             self._claiming = frozenset()
+        self._measure(claims)
         if name == self.name:
             self._runs.start(claims.attempts, worker=name)
         elif claims.attempts:  # given up while the answer was out: who gave it up closes what it owned
@@ -219,6 +229,17 @@ class Worker:
             self._in_background(self._acknowledge(queue, claims.settled))
         if claims.refused:
             await self._pause(REFUSED_PAUSE)  # the heartbeat will hear that this worker was given up
+
+    def _measure(self, claims: Claims) -> None:
+        measures = self.measures
+        measures.claimed += len(claims.attempts)
+        measures.passed += len(claims.settled) - len(claims.attempts)
+        measures.refused += len(claims.refused)
+        measures.have_waited(
+            ((claimed.job.type, claimed.job.priority), claimed.waited)
+            for claimed in claims.attempts
+            if claimed.waited is not None
+        )
 
     async def _acknowledge(self, queue: ClaimQueue, entries: Sequence[QueueEntry]) -> None:
         # What cannot be acknowledged stays pending; the sweep finds it, and the log says that it was claimed.

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 
 import structlog
+from prometheus_client import Metric
 from redis.asyncio import Redis
 
+from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.queue_feed import PostgresQueueFeed
+from adapters.postgres.standing_reader import PostgresStandingReader
 from adapters.postgres.wake_ups import QUEUED, AppendListener
+from adapters.prometheus import families
 from adapters.redis.connecting import check_server, connect
+from adapters.redis.queue_depth import RedisQueueDepth
 from adapters.redis.relay_queue import RedisConsumers
 from commands.heartbeat import BEAT_EVERY
 from commands.mend_queue import MendQueue
 from commands.outages import Outages
-from commands.ports import EventLog, Unavailable
+from commands.ports import Unavailable
 from commands.relay_events import Relay
 from commands.wake_due import WakeDue
 from commands.watch_workers import WatchWorkers
 from domain.errors import JobledgerError, LogDamaged
 from entrypoints import wiring
+from entrypoints.metrics import serving_metrics, standing_now, writer_metrics
 from entrypoints.process import stop_on_signals, unique_name, wait_until_ready
 from entrypoints.repeating import repeat
 from entrypoints.settings import InvalidSetting, Settings
@@ -77,8 +83,9 @@ async def run(settings: Settings) -> None:
                 ),
                 outages=outages,
             )
-            _log.info("dispatcher ready")
-            await dispatcher.run(stop)
+            async with serving_metrics(settings, "dispatcher", dispatcher.metrics):
+                _log.info("dispatcher ready")
+                await dispatcher.run(stop)
         _log.info("dispatcher stopped")
 
 
@@ -93,7 +100,7 @@ class Dispatcher:
         redis: Redis,
         feeds: Sequence[PostgresQueueFeed],
         pool: wiring.Pool,
-        log: EventLog,
+        log: PostgresEventLog,
         wake_ups: AppendListener,
         outages: Outages,
     ) -> None:
@@ -101,6 +108,11 @@ class Dispatcher:
         self._idempotency_key_hours = settings.idempotency_key_hours
         self._name = name
         self._redis = redis
+        self._log = log
+        self._pool = pool
+        self._standing = PostgresStandingReader(pool)
+        self._depth = RedisQueueDepth(redis)
+        self._given_up = self._lost = 0  # workers and attempts, so far
         self._database = wiring.dispatch(settings, pool, holder=name)
         self._queue = wiring.relay_queue(settings, redis)
         self._relay = Relay(queue=self._queue, feed=feeds[0])
@@ -139,6 +151,27 @@ class Dispatcher:
                 group.create_task(repeat(step, what=what, stop=stop, outages=self._outages, wait=wait), name=what)
         with suppress(Unavailable):
             await self._database.give_up()
+
+    async def metrics(self) -> list[Metric]:
+        """What this dispatcher shows of itself, of the queue and of the readers of the log."""
+        relayed = self._relay.relayed_position or 0
+        depth: Mapping[str, int] = {}
+        if self._leads:
+            with suppress(Unavailable):
+                depth = await self._depth.read()
+        return [
+            *writer_metrics(self._log, self._pool, self._outages, uses=["PostgreSQL", "Redis"]),
+            *families.standing(await standing_now(self._standing, relayed=relayed if self._leads else 0)),
+            *families.dispatcher(
+                leads=self._leads,
+                depth=depth,
+                relayed=self._relay.relayed_entries,
+                resets=self._relay.resets,
+                given_up=self._given_up,
+                lost=self._lost,
+                longest_silence=self._watch_workers.longest_silence,
+            ),
+        ]
 
     def _if_leading(self, step: Callable[[], Awaitable[float]]) -> Callable[[], Awaitable[float]]:
         async def stand_by_or_step() -> float:
@@ -185,6 +218,8 @@ class Dispatcher:
 
     async def _watch(self) -> float:
         removed, closed = await self._watch_workers.step()
+        self._given_up += len(removed)
+        self._lost += len(closed)
         for worker in removed:
             _log.warning("worker given up: its heartbeat stood still", worker=worker)
         for job in closed:

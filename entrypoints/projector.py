@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import structlog
+from prometheus_client import Metric
 
 from adapters.postgres.wake_ups import APPENDED, AppendListener
 from commands.outages import Outages
 from entrypoints import wiring
+from entrypoints.metrics import projector_metrics, serving_metrics
 from entrypoints.process import stop_on_signals, wait_until_ready
 from entrypoints.repeating import repeat
 from entrypoints.settings import Settings
@@ -27,9 +29,14 @@ async def run(settings: Settings) -> None:
             async with AppendListener(
                 settings.database_url, channel=APPENDED, application="jobledger projector", outages=outages
             ) as wake_ups:
-                _log.info("projector ready")
                 runner = Runner(projection=projection)
-                await repeat(runner.step, what="fold the log", stop=stop, outages=outages, wait=wake_ups.wait)
+
+                async def gather() -> list[Metric]:
+                    return projector_metrics({"jobs": runner}, outages)
+
+                async with serving_metrics(settings, "projector", gather):
+                    _log.info("projector ready")
+                    await repeat(runner.step, what="fold the log", stop=stop, outages=outages, wait=wake_ups.wait)
         finally:
             await projection.aclose()
         _log.info("projector stopped")

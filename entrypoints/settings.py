@@ -73,6 +73,10 @@ class Settings(Struct, frozen=True, rename="upper", kw_only=True):
     idempotency_key_hours: Seconds = 24.0
     ready_max_lag_seconds: Seconds = 30.0  # how far the read side may be behind the log before /readyz turns red
 
+    # Metrics
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 9464  # the API's; see entrypoints.metrics; 0: no metrics
+
     # Logs
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"  # auto: console in a terminal, else json

@@ -20,6 +20,7 @@ from adapters.embedded.program import CannotStart, Line, Program
 from adapters.embedded.valkey import prepare_valkey
 from adapters.postgres.migrate import migrate
 from domain.job import TRANSITIONS
+from entrypoints.metrics import free_metrics_ports
 from entrypoints.settings import Settings, environment_of
 from entrypoints.supervisor import Part, Supervised, stop_in_order
 from entrypoints.where_things_are import say_where_things_are
@@ -72,6 +73,7 @@ class _Service:
         catches_mail = self._settings.mail_host in _LOOPBACK | {self._settings.mail_catcher_host}
         _check_ports(self._settings, catches_mail=catches_mail)
         await self._start_servers()
+        self._settings = replace(self._settings, metrics_port=free_metrics_ports(self._settings))
         applied = await migrate(self._settings.database_url, TRANSITIONS)
         if applied:
             log.info("schema migrated", migrations=applied)

@@ -8,6 +8,7 @@ from typing import TextIO
 import structlog
 
 from entrypoints.logs import is_console
+from entrypoints.metrics import PROCESSES
 from entrypoints.settings import Settings
 
 _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - compared with, not listened on
@@ -24,6 +25,7 @@ def say_where_things_are(settings: Settings, *, catches_mail: bool, output: Text
         "api": api,
         "openapi": f"{api}/schema",
         "mail": mail,
+        "metrics": _metrics(settings),
         "exports": str(settings.output_dir),
         "data": str(settings.data_dir),
     }
@@ -36,7 +38,14 @@ def say_where_things_are(settings: Settings, *, catches_mail: bool, output: Text
         return
     colours = output.isatty() and not os.environ.get("NO_COLOR")
     bold, reset = ("\x1b[1m", "\x1b[0m") if colours else ("", "")
-    labels = {"api": "API", "openapi": "OpenAPI page", "mail": "Mail", "exports": "Exports", "data": "Data"}
+    labels = {
+        "api": "API",
+        "openapi": "OpenAPI page",
+        "mail": "Mail",
+        "metrics": "Metrics",
+        "exports": "Exports",
+        "data": "Data",
+    }
     lines = [f"  {labels[key]:<14}{place}" for key, place in places.items()]
     text = "\n".join(
         [
@@ -54,6 +63,18 @@ def say_where_things_are(settings: Settings, *, catches_mail: bool, output: Text
     )
     output.write(text + "\n")
     output.flush()
+
+
+def _metrics(settings: Settings) -> str:
+    if not settings.metrics_port:
+        return "off (METRICS_PORT)"
+    first, *others = (
+        f"{_address(settings.metrics_host, settings.metrics_port + place)}/metrics"
+        if place == 0
+        else f"{settings.metrics_port + place}"
+        for place in range(len(PROCESSES))
+    )
+    return f"{first} ({PROCESSES[0]}); {', '.join(f'{name} {port}' for name, port in zip(PROCESSES[1:], others, strict=True))}"
 
 
 def _address(host: str, port: int) -> str:

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import structlog
+from prometheus_client import Metric
 
 from adapters.files.leftovers import sweep_leftovers
 from adapters.postgres.job_reader import PostgresJobReader
@@ -21,6 +22,7 @@ from commands.queue_ports import ClaimQueue, Source
 from commands.uninterrupted_queue import UninterruptedQueue
 from commands.worker import Worker
 from entrypoints import wiring
+from entrypoints.metrics import serving_metrics, worker_metrics, writer_metrics
 from entrypoints.process import stop_on_signals, unique_name, wait_until_ready
 from entrypoints.repeating import pause_after, repeat
 from entrypoints.settings import InvalidSetting, Settings
@@ -84,6 +86,14 @@ async def run(settings: Settings) -> None:
                 outages=outages,
             )
             heartbeat.start()
+
+            async def gather() -> list[Metric]:
+                return [
+                    *writer_metrics(log, pool, outages, uses=["PostgreSQL", "Redis"]),
+                    *worker_metrics(worker, heartbeat, loop_silent=time.monotonic() - worker.running.ticked_at),
+                ]
+
+            await opened.enter_async_context(serving_metrics(settings, "worker", gather))
             _log.info("worker starting", worker=worker.name, types=sorted(types), slots=settings.worker_concurrency)
             sweeping = asyncio.create_task(
                 repeat(lambda: _sweep_leftovers(settings), what="sweep leftovers", stop=stop, outages=outages),

@@ -37,6 +37,8 @@ class Runner:
     def __init__(self, *, projection: Projection) -> None:
         self._projection = projection
         self._pause = POLL_FIRST
+        self.position: int | None = None  # up to which this process has folded; None: another one does
+        self.events = 0  # folded by this process so far
 
     async def step(self) -> float:
         """Fold one page; answers the seconds to wait for a wake-up before the next step.
@@ -44,7 +46,9 @@ class Runner:
         Raises Unavailable; LogDamaged for a gap and UnknownEventType for an event of a newer release: a person must look.
         """
         page = await self._projection.fold_page()
+        self.position = None if page is None else page.after
         if page is not None and went_on(page):
+            self.events += page.rows
             self._pause = POLL_FIRST
             return 0.0 if page.is_full else POLL_FIRST
         pause = self._pause

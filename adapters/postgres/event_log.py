@@ -6,6 +6,7 @@ appended. What must not come in: any decision about jobs.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -38,6 +39,7 @@ from adapters.postgres.arrays import (
 from adapters.postgres.connecting import REPLY_SECONDS, connect
 from adapters.postgres.statements import load_statement
 from adapters.postgres.translating import NAME, is_about_data, translated
+from commands.measures import AppendMeasures
 from commands.outages import WRITE_LOG, Outages
 from commands.ports import Answer, Append, Appended, Conflict, Refused, RejectedData, Repeated, Unavailable
 from domain.events import RecordedEvent, decode_data, encode_data, type_name
@@ -117,6 +119,7 @@ class PostgresEventLog:
         self._connection: AsyncConnection[Any] | None = None
         self._cursor: AsyncCursor[Any] | None = None
         self._told_position = 0  # the highest of all answers so far
+        self.measures = AppendMeasures()
         self._group: GroupCommit[_Encoded, Answer] = GroupCommit(self._send, receiver=NAME)
 
     async def __aenter__(self) -> Self:
@@ -130,6 +133,11 @@ class PostgresEventLog:
         self._is_closing = True
         await self._group.drain()
         await self._disconnect()
+
+    @property
+    def waiting(self) -> int:
+        """Commands that the next batches will take."""
+        return self._group.waiting
 
     async def append(self, commands: Sequence[Append]) -> list[Answer]:
         """See EventLog.append. After Unavailable for a batch in doubt, its events may be in the log all the same.
@@ -192,8 +200,10 @@ class PostgresEventLog:
         self._outages.succeeded(doing=_KEEP_UP)
 
     async def _call(self, cursor: AsyncCursor[Any], batch: list[_Encoded], sending: _Sending) -> list[Answer]:
+        parameters = _parameters(batch)
+        began = time.perf_counter()
         try:
-            await cursor.execute(_APPEND, _parameters(batch))
+            await cursor.execute(_APPEND, parameters)
             rows = await cursor.fetchall()
         except psycopg.Error as exc:
             if not is_about_data(exc):
@@ -204,11 +214,18 @@ class PostgresEventLog:
             middle = len(batch) // 2
             first = await self._call(cursor, batch[:middle], sending)
             return first + await self._call(cursor, batch[middle:], sending)
+        seconds = time.perf_counter() - began
         answers = [_answer(row, encoded, sending) for row, encoded in zip(rows, batch, strict=True)]
-        for answer in answers:
-            if type(answer) is Appended and answer.position > self._told_position:
-                self._told_position = answer.position
-        if self._on_appended is not None and any(type(answer) is Appended for answer in answers):
+        types: list[str] = []
+        for answer, encoded in zip(answers, batch, strict=True):
+            if type(answer) is Appended:
+                types += encoded.types
+                if answer.position > self._told_position:
+                    self._told_position = answer.position
+        self.measures.events.update(types)
+        if batch:
+            self.measures.answered(events=sum(len(encoded.types) for encoded in batch), seconds=seconds)
+        if self._on_appended is not None and types:
             self._on_appended(
                 events=len(batch),
                 queues=any(not _QUEUEING.isdisjoint(encoded.types) for encoded in batch),

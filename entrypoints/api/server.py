@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import structlog
 import uvicorn
 from litestar.types import ASGIApp
+from prometheus_client import Metric
 
 from adapters.files.result_files import OutputFiles
 from adapters.postgres.event_pages import PostgresEventPages
@@ -18,7 +19,9 @@ from adapters.postgres.health_reader import PostgresHealthReader
 from adapters.postgres.job_ends import PostgresJobEnds
 from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
+from adapters.postgres.standing_reader import PostgresStandingReader
 from adapters.postgres.wake_ups import APPENDED, AppendListener
+from adapters.prometheus import families
 from commands.follow_log import LogFollower
 from commands.health import HealthReader
 from commands.outages import READ_JOBS, WRITE_LOG, Outages
@@ -28,6 +31,7 @@ from domain.job import TRANSITIONS
 from entrypoints import wiring
 from entrypoints.api.app import make_app
 from entrypoints.api.http_protocol import BoundedHttpProtocol
+from entrypoints.metrics import serving_metrics, standing_now, writer_metrics
 from entrypoints.process import stop_on_signals, wait_until_ready
 from entrypoints.repeating import repeat
 from entrypoints.settings import InvalidSetting, Settings
@@ -81,7 +85,15 @@ async def run(settings: Settings) -> None:
                 max_batch_bytes=settings.max_batch_bytes,
                 max_lag=settings.ready_max_lag_seconds,
             )
-            async with asyncio.TaskGroup() as group:
+            standing = PostgresStandingReader(pool)
+
+            async def gather() -> list[Metric]:
+                return [
+                    *writer_metrics(log, pool, outages, uses=["PostgreSQL"]),
+                    *families.standing(await standing_now(standing)),
+                ]
+
+            async with serving_metrics(settings, "api", gather), asyncio.TaskGroup() as group:
                 group.create_task(_end_waits(ends, follower, stop))
                 group.create_task(_look_again(log, health, outages=outages, stop=stop))
                 await serve(app, bound, stop=stop, grace=settings.shutdown_grace_seconds)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.system.running_up import Up, up_environ
 from tests.system.terminal import Terminal
 
-_PORTS = {"3000": "API_PORT", "8025": "MAIL_UI_PORT", "5433": "POSTGRES_PORT"}
+_PORTS = {"3000": "API_PORT", "8025": "MAIL_UI_PORT", "5433": "POSTGRES_PORT", "9464": "METRICS_PORT"}
 
 
 class Reader(Terminal):

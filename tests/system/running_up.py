@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 
+from entrypoints.metrics import free_metrics_ports
+from entrypoints.settings import Settings
 from tests.conftest import free_port
 from tests.until import until_now
 
@@ -26,10 +28,14 @@ _PORTS = ("API_PORT", "MAIL_PORT", "MAIL_UI_PORT", "POSTGRES_PORT", "REDIS_PORT"
 def up_environ(home: Path) -> dict[str, str]:
     """An environment in which `jobledger up` disturbs nobody: free ports, its data below `home`."""
     ours = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL", "NO_COLOR"}}
-    ports = {name: str(free_port()) for name in _PORTS}
+    ports = {name: str(free_port()) for name in _PORTS} | {"METRICS_PORT": str(_first_free_metrics_port())}
     return (
         ours | ports | {"DATA_DIR": str(home / ".jobledger"), "OUTPUT_DIR": str(home / "output"), "LOG_FORMAT": "json"}
     )
+
+
+def _first_free_metrics_port() -> int:
+    return free_metrics_ports(Settings(metrics_port=free_port()))
 
 
 class Up:

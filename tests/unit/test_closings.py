@@ -10,6 +10,7 @@ import uuid_utils
 
 from commands.attempt import AttemptContext, Errored, Outcome, Succeeded
 from commands.closings import Closings
+from commands.measures import AttemptMeasures
 from commands.ports import Answer, Append, Appended, RejectedData
 from commands.running_attempts import Running, RunningAttempts
 from domain.events import CancelRequested, Completed, NewEvent, Started
@@ -47,6 +48,7 @@ class Bench:
             log=self.log,
             policy=RetryPolicy(base=1.0, cap=60.0),
             report=self.report,
+            measures=AttemptMeasures(),
             pause_after=lambda failures: 0.001 * failures,
         )
 
