@@ -19,6 +19,7 @@ from entrypoints.health_check import EPILOGUE as HEALTH_EXAMPLE
 from entrypoints.health_check import health
 from entrypoints.history_command import EPILOGUE as HISTORY_EXAMPLES
 from entrypoints.history_command import history
+from entrypoints.keys_command import keys
 from entrypoints.rebuild_command import EPILOGUE as REBUILD_EXAMPLES
 from entrypoints.rebuild_command import rebuild
 from entrypoints.replay_command import EPILOGUE as REPLAY_EXAMPLES
@@ -53,6 +54,7 @@ app.command(rebuild, help_epilogue=REBUILD_EXAMPLES)
 app.command(verify, help_epilogue=VERIFY_EXAMPLES)
 app.command(submit, help_epilogue=SUBMIT_EXAMPLES)
 app.command(retry, help_epilogue=RETRY_EXAMPLES)
+app.command(keys)
 
 
 @app.command(help_epilogue="Example: `API_PORT=8080 DATA_DIR=/srv/jobledger jobledger up`")

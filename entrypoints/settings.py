@@ -68,6 +68,10 @@ class Settings(Struct, frozen=True, rename="upper", kw_only=True):
     liveness_seconds: Seconds = 15.0  # a worker whose heartbeat stands still for so long is given up
 
     # HTTP
+    allow_anonymous: bool = (
+        False  # while no API key was made: listen elsewhere than on the loopback address all the same
+    )
+    jobledger_api_key: str = ""  # the token that `jobledger submit` sends; the service itself needs none
     max_body_bytes: Count = 1024 * 1024
     max_batch_bytes: Count = 16 * 1024 * 1024  # of a request with many jobs
     idempotency_key_hours: Seconds = 24.0

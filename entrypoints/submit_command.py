@@ -21,6 +21,7 @@ from commands.submit_jobs import Submitter, Summary
 from domain.errors import JobledgerError
 from entrypoints.settings import Settings, read_settings
 from entrypoints.table_text import harmless
+from entrypoints.which_key import token_of
 
 SUBMITTED = 0  # exit codes
 CANNOT_SUBMIT = 2
@@ -48,6 +49,7 @@ def submit(
     /,
     *,
     url: str = "",
+    key_file: Path | None = None,
     run: str = "",
     batch: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 1_000,
     patience: Annotated[float, Parameter(validator=Number(gte=0))] = 60.0,
@@ -66,6 +68,8 @@ def submit(
         The file, or `-` for the standard input.
     url
         Of the API; else that of API_HOST and API_PORT.
+    key_file
+        A file with the token of an API key; else it is JOBLEDGER_API_KEY. (A token in the command line could be read by all.)
     run
         The run's name. Else it is made of the file's path, size and time, so a file that has been changed is a new run;
         of the standard input it is drawn, and printed at the beginning.
@@ -76,20 +80,23 @@ def submit(
     """
     settings = read_settings()
     try:
-        return _submit(settings, file, url=url, run=run, batch=batch, patience=patience)
+        return _submit(settings, file, url=url, key_file=key_file, run=run, batch=batch, patience=patience)
     except JobledgerError as exc:
         sys.stderr.write(f"jobledger: {' '.join(str(exc).split())}\n")
         return CANNOT_SUBMIT
 
 
-def _submit(settings: Settings, file: str, *, url: str, run: str, batch: int, patience: float) -> int:
+def _submit(
+    settings: Settings, file: str, *, url: str, key_file: Path | None, run: str, batch: int, patience: float
+) -> int:
     from adapters.http.job_intake import HttpJobIntake
     from entrypoints.counted_progress import counted_progress
 
     if run and not _RUN.fullmatch(run):
         raise CannotRead("the run's name must be of visible ASCII characters, at most 200")
     began = time.monotonic()
-    with _opened(file) as opened, closing(HttpJobIntake(url or _url(settings))) as intake:
+    key = token_of(settings, key_file)
+    with _opened(file) as opened, closing(HttpJobIntake(url or _url(settings), key=key)) as intake:
         status = os.fstat(opened.fileno())
         size = status.st_size if stat.S_ISREG(status.st_mode) else None
         name = run or (_name_of(file, status) if size is not None and file != "-" else secrets.token_hex(8))

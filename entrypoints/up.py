@@ -18,9 +18,12 @@ from adapters.embedded.ports import check_port_is_free
 from adapters.embedded.postgres import prepare_postgres
 from adapters.embedded.program import CannotStart, Line, Program
 from adapters.embedded.valkey import prepare_valkey
+from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.migrate import migrate
+from adapters.postgres.own_connection import OwnConnection
 from domain.job import TRANSITIONS
 from entrypoints.metrics import free_metrics_ports
+from entrypoints.open_access import addresses_of, check_open_access
 from entrypoints.settings import Settings, environment_of
 from entrypoints.supervisor import Part, Supervised, stop_in_order
 from entrypoints.where_things_are import say_where_things_are
@@ -77,6 +80,7 @@ class _Service:
         applied = await migrate(self._settings.database_url, TRANSITIONS)
         if applied:
             log.info("schema migrated", migrations=applied)
+        await _check_access(self._settings)
         if catches_mail:
             self._start(self._process("mail-catcher"))
         self._start(*(self._process(name) for name in ("dispatcher", "worker", "projector")))
@@ -138,6 +142,14 @@ def _server(program: Program, is_ready: Callable[[], bool], read_line: Callable[
         is_ready=is_ready,
         read_line=read_line,
     )
+
+
+async def _check_access(settings: Settings) -> None:
+    """As the API itself does; but it would be started again and again. Raises OpenToOthers, Unavailable."""
+    async with OwnConnection(settings.database_url, application="jobledger up") as database:
+        if not await PostgresApiKeys(database).all():
+            for address in addresses_of(settings.api_host):
+                check_open_access(settings, address)
 
 
 def _check_ports(settings: Settings, *, catches_mail: bool) -> None:

@@ -13,10 +13,12 @@ from litestar import Litestar
 import jobledger
 from adapters.files.result_files import OutputFiles
 from commands.follow_log import LogFollower
+from commands.key_ring import KeyRing
 from commands.outages import Outages
 from commands.wait_for_end import EndOfJobs
 from entrypoints.api.app import make_app
 from entrypoints.api.openapi import openapi_document
+from tests.fakes.api_keys import FakeApiKeys, ring_over
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.event_pages import FakeEventPages
 from tests.fakes.health_reader import FakeHealthReader
@@ -40,9 +42,14 @@ DOCUMENT = openapi_document(sorted(JOB_TYPES))
 
 
 def make_api(
-    log: FakeEventLog, health: FakeHealthReader, outages: Outages | None = None, *, output_dir: Path = Path("output")
+    log: FakeEventLog,
+    health: FakeHealthReader,
+    outages: Outages | None = None,
+    *,
+    output_dir: Path = Path("output"),
+    keys: KeyRing | None = None,
 ) -> Litestar:
-    """The application over these fakes, and over files in that directory."""
+    """The application over these fakes, and over files in that directory. Without `keys` everyone is let in."""
     outages = outages or Outages(report=FakeReport())
     return make_app(
         log=log,
@@ -52,6 +59,7 @@ def make_api(
         ends=EndOfJobs(jobs=log, ends=FakeJobEnds(log), listen=listen, outages=outages),
         follower=LogFollower(pages=FakeEventPages(log), listen=listen, outages=outages),
         health=health,
+        keys=keys or ring_over(FakeApiKeys()),
         outages=outages,
         job_types=JOB_TYPES,
         new_job_id=lambda: str(uuid_utils.uuid7()),

@@ -16,9 +16,10 @@ _HEADERS = {"Content-Type": "application/x-ndjson", "Accept": "application/json"
 
 
 class HttpJobIntake:
-    """Implements commands.submit_jobs.JobIntake. `url`: of the API, such as http://127.0.0.1:3000; no proxy is asked."""
+    """Implements commands.submit_jobs.JobIntake. `url`: of the API, such as http://127.0.0.1:3000; no proxy is asked. `key`: the
+    token of an API key; empty: none is sent."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, key: str = "") -> None:
         """Raises IntakeRefuses for what is no such URL."""
         try:
             parts = urlsplit(url)
@@ -30,12 +31,13 @@ class HttpJobIntake:
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connection = kind(host, port, timeout=_REPLY_SECONDS)
         self._path = f"{parts.path.rstrip('/')}/jobs/batch"
+        self._headers = {**_HEADERS, "Authorization": f"Bearer {key}"} if key else _HEADERS
         self._url = url
 
     def post(self, jobs: Sequence[bytes]) -> list[IntakeAnswer]:
         """See JobIntake.post."""
         try:
-            self._connection.request("POST", self._path, body=b"\n".join(jobs), headers=_HEADERS)
+            self._connection.request("POST", self._path, body=b"\n".join(jobs), headers=self._headers)
             response = self._connection.getresponse()
             status, retry_after, body = response.status, response.getheader("Retry-After"), response.read()
         except (OSError, HTTPException) as exc:

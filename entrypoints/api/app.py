@@ -13,12 +13,14 @@ from litestar.types import HTTPScope, LifeSpanReceive, LifeSpanScope, LifeSpanSe
 from commands.create_job import JobCreator
 from commands.follow_log import LogFollower
 from commands.health import HealthReader
+from commands.key_ring import KeyRing
 from commands.list_jobs import JobLister
 from commands.outages import READ_JOBS, Outages
 from commands.ports import EventLog, JobReader, Unavailable
 from commands.results import ResultFiles
 from commands.wait_for_end import EndOfJobs
 from domain.job_type import JobType
+from entrypoints.api.access import Doorkeeper, needed_for
 from entrypoints.api.answers import Answer, Endpoint
 from entrypoints.api.batch_endpoints import BatchEndpoints
 from entrypoints.api.command_endpoints import CommandEndpoints
@@ -43,6 +45,7 @@ def make_app(
     ends: EndOfJobs,
     follower: LogFollower,
     health: HealthReader,
+    keys: KeyRing,
     outages: Outages,
     job_types: Mapping[str, JobType],
     new_job_id: Callable[[], str],
@@ -53,8 +56,9 @@ def make_app(
 ) -> Litestar:
     """Make the application.
 
-    `outages` is told whether jobs can be read, and by `log` whether it can be written, which /readyz asks it. `new_job_id` gives
-    a fresh UUID, version 7, at each call. `max_attempts` is for job types that do not say it themselves.
+    `keys` says who is let in. `outages` is told whether jobs can be read, and by `log` whether it can be written, which /readyz
+    asks it. `new_job_id` gives a fresh UUID, version 7, at each call. `max_attempts` is for job types that do not say it
+    themselves.
     `max_lag`: seconds by which the read side may be behind the log before /readyz turns red.
     """
     creator = JobCreator(log=log, job_types=job_types, new_job_id=new_job_id, max_attempts=max_attempts)
@@ -66,27 +70,32 @@ def make_app(
     find = _told(job.find, outages)
     result = _told(ResultEndpoint(jobs=jobs, files=files).result, outages)
     events = EventEndpoints(jobs=jobs, follower=follower)
-    watch = HealthEndpoints(health=health, outages=outages, max_lag=max_lag)
+    watch = HealthEndpoints(health=health, outages=outages, keys=keys, max_lag=max_lag)
     schema = SchemaEndpoints(openapi_document(sorted(job_types)))
+    doorkeeper = Doorkeeper(keys)
+
+    def route(path: str, methods: Sequence[HttpMethod], endpoint: Endpoint) -> HTTPRouteHandler:
+        return _route(path, methods, doorkeeper.guarded(endpoint, needed=needed_for(methods, _documented(path))))
+
     return _Api(
-        create_job=job.create,
-        find_job=find,
+        create_job=doorkeeper.guarded(job.create, needed=needed_for([HttpMethod.POST], "/jobs")),
+        find_job=doorkeeper.guarded(find, needed=needed_for([HttpMethod.GET], "/jobs/{id}")),
         route_handlers=[
-            _route("/jobs", [HttpMethod.POST], job.create),
-            _route("/jobs", [HttpMethod.GET, HttpMethod.HEAD], _told(ListEndpoint(lists).list, outages)),
-            _route("/jobs/batch", [HttpMethod.POST], batch.create),
-            _route("/jobs/{job_id:str}", [HttpMethod.GET, HttpMethod.HEAD], find),
-            _route("/jobs/{job_id:str}/events", [HttpMethod.GET, HttpMethod.HEAD], _told(events.of_job, outages)),
-            _route("/jobs/{job_id:str}/cancel", [HttpMethod.POST], command.cancel),
-            _route("/jobs/{job_id:str}/retry", [HttpMethod.POST], command.retry),
-            _route("/jobs/{job_id:str}/result", [HttpMethod.GET, HttpMethod.HEAD], result),
-            _route("/events", [HttpMethod.GET, HttpMethod.HEAD], _told(events.of_all, outages)),
-            _route("/health", [HttpMethod.GET, HttpMethod.HEAD], watch.health),
-            _route("/readyz", [HttpMethod.GET, HttpMethod.HEAD], watch.readiness),
-            _route("/livez", [HttpMethod.GET, HttpMethod.HEAD], watch.liveness),
-            _route("/", [HttpMethod.GET, HttpMethod.HEAD], schema.root),
-            _route("/schema", [HttpMethod.GET, HttpMethod.HEAD], schema.page),
-            _route("/schema/openapi.json", [HttpMethod.GET, HttpMethod.HEAD], schema.document),
+            route("/jobs", [HttpMethod.POST], job.create),
+            route("/jobs", [HttpMethod.GET, HttpMethod.HEAD], _told(ListEndpoint(lists).list, outages)),
+            route("/jobs/batch", [HttpMethod.POST], batch.create),
+            route("/jobs/{job_id:str}", [HttpMethod.GET, HttpMethod.HEAD], find),
+            route("/jobs/{job_id:str}/events", [HttpMethod.GET, HttpMethod.HEAD], _told(events.of_job, outages)),
+            route("/jobs/{job_id:str}/cancel", [HttpMethod.POST], command.cancel),
+            route("/jobs/{job_id:str}/retry", [HttpMethod.POST], command.retry),
+            route("/jobs/{job_id:str}/result", [HttpMethod.GET, HttpMethod.HEAD], result),
+            route("/events", [HttpMethod.GET, HttpMethod.HEAD], _told(events.of_all, outages)),
+            route("/health", [HttpMethod.GET, HttpMethod.HEAD], watch.health),
+            route("/readyz", [HttpMethod.GET, HttpMethod.HEAD], watch.readiness),
+            route("/livez", [HttpMethod.GET, HttpMethod.HEAD], watch.liveness),
+            route("/", [HttpMethod.GET, HttpMethod.HEAD], schema.root),
+            route("/schema", [HttpMethod.GET, HttpMethod.HEAD], schema.page),
+            route("/schema/openapi.json", [HttpMethod.GET, HttpMethod.HEAD], schema.document),
         ],
         exception_handlers={Exception: _answer_error},
         logging_config=None,
@@ -149,6 +158,11 @@ def _route(path: str, methods: Sequence[HttpMethod], endpoint: Endpoint) -> HTTP
         return await endpoint(request.scope, request.receive)
 
     return HTTPRouteHandler(path, http_method=methods)(handle)
+
+
+def _documented(path: str) -> str:
+    """The framework's path as the OpenAPI document writes it."""
+    return path.replace("{job_id:str}", "{id}")
 
 
 def _answer_error(request: Request[Any, Any, Any], exc: Exception) -> Response[bytes]:

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from commands.create_job import CreateJob, JobCreated, JobCreator
 from domain.errors import JobledgerError
 from domain.job_type import JobType
+from entrypoints.api.access import actor_of
 from entrypoints.api.answers import Answer, json_answer
 from entrypoints.api.job_batch import batch_format, split_batch
 from entrypoints.api.job_endpoints import job_to_create
@@ -39,10 +40,11 @@ class BatchEndpoints:
         form = batch_format(headers)
         body = await read_body(headers, receive, limit=self._max_batch_bytes, setting="MAX_BATCH_BYTES")
         items = split_batch(body, form)
+        actor = actor_of(scope)
         wanted: list[CreateJob | Problem] = []
         for number, item in enumerate(items, start=1):
             try:
-                wanted.append(self._wanted(item))
+                wanted.append(self._wanted(item, actor=actor))
             except Problem as exc:
                 wanted.append(exc)
             if number % _AT_A_STRETCH == 0:
@@ -56,11 +58,11 @@ class BatchEndpoints:
         )
         return json_answer(answer, status=207 if refused else 201)
 
-    def _wanted(self, item: bytes) -> CreateJob:
+    def _wanted(self, item: bytes, *, actor: str) -> CreateJob:
         if len(item) > self._max_body_bytes:
             raise Problem(BODY_TOO_LARGE, f"a job may be at most {self._max_body_bytes} bytes long (MAX_BODY_BYTES)")
         new_job = read_batch_job(item, self._job_types)
-        return job_to_create(new_job, key=new_job.idempotency_key, body=item)
+        return job_to_create(new_job, actor=actor, key=new_job.idempotency_key, body=item)
 
 
 def _item(result: JobCreated | JobledgerError | Problem, scope: Scope) -> BatchItem:

@@ -10,8 +10,8 @@ from commands.cancel_job import cancel_job
 from commands.ports import EventLog, JobReader
 from commands.retry_job import retry_job
 from domain.ids import parse_job_id
+from entrypoints.api.access import actor_of
 from entrypoints.api.answers import Answer, json_answer
-from entrypoints.api.job_endpoints import ANONYMOUS
 from entrypoints.api.job_view import job_view
 from entrypoints.api.models import FieldError, Reason
 from entrypoints.api.new_job import is_nested_deeper
@@ -36,7 +36,7 @@ class CommandEndpoints:
         job_id, versions = _job_id(scope), read_if_match(scope["headers"])
         reason = await self._reason(scope, receive)
         job = await cancel_job(
-            job_id, reason=reason, actor=ANONYMOUS, versions=versions, log=self._log, jobs=self._jobs
+            job_id, reason=reason, actor=actor_of(scope), versions=versions, log=self._log, jobs=self._jobs
         )
         # 202: it was asked for, and its worker will do it.
         status = 202 if job.state == "CancelRequested" else 200
@@ -46,7 +46,9 @@ class CommandEndpoints:
         """POST /jobs/{id}/retry."""
         job_id, versions = _job_id(scope), read_if_match(scope["headers"])
         reason = await self._reason(scope, receive)
-        job = await retry_job(job_id, reason=reason, actor=ANONYMOUS, versions=versions, log=self._log, jobs=self._jobs)
+        job = await retry_job(
+            job_id, reason=reason, actor=actor_of(scope), versions=versions, log=self._log, jobs=self._jobs
+        )
         return json_answer(job_view(job), headers=(etag(job.version),))
 
     async def _reason(self, scope: Scope, receive: Receive) -> str | None:

@@ -12,12 +12,14 @@ from litestar.types import Receive, Scope
 from msgspec import Raw
 
 from commands.follow_log import EventsPage, LogFollower, LoggedEvent
+from commands.key_ring import Caller
 from commands.ports import JobReader
 from domain.errors import LogDamaged, UnknownEventType
 from domain.events import EVENT_TYPES, RecordedEvent, encode_data, type_name
 from domain.ids import parse_job_id
 from domain.job import STATUS_AFTER
 from domain.moment import timestamp
+from entrypoints.api.access import caller_of
 from entrypoints.api.answers import Answer, json_answer
 from entrypoints.api.event_query import EventQuery, read_event_query
 from entrypoints.api.event_stream import EVENT_STREAM, Heartbeats, beginning, lines_of, message_of
@@ -57,7 +59,11 @@ class EventEndpoints:
         wanted = query.types or EVENT_TYPES.keys()
         events = [_event_view(e) for e in history if e.position > after and type_name(e.event) in wanted]
         if is_live:
-            return _stream(self._live_of_job(job_id, query, head, events, last=max(after, history[-1].position)))
+            return _stream(
+                self._live_of_job(
+                    job_id, query, head, events, last=max(after, history[-1].position), caller=caller_of(scope)
+                )
+            )
         if NDJSON in headers.get(b"accept", b""):
             return Answer(200, lines_of(events), content_type=NDJSON)
         return json_answer(History(events))
@@ -70,7 +76,7 @@ class EventEndpoints:
             # Who does not say from where on wants to see what happens from now on.
             head = await self._follower.head()
             _require_reached(query.after, head)
-            return _stream(self._live(query, head if query.after is None else query.after))
+            return _stream(self._live(query, head if query.after is None else query.after, caller_of(scope)))
         events, page = await self._page(query)
         views = [_logged_view(event) for event in events]
         named: dict[str, str | int] = {"after": page.position, "limit": query.limit}
@@ -100,11 +106,13 @@ class EventEndpoints:
             if not page.events or after - begin >= self._examined:
                 return found, EventsPage((), after, page.head)
 
-    async def _live(self, query: EventQuery, after: int) -> AsyncGenerator[bytes]:
+    async def _live(self, query: EventQuery, after: int, caller: Caller) -> AsyncGenerator[bytes]:
         yield beginning(after)
         beats = Heartbeats()
         async with aclosing(self._follower.follow(after)) as pages:
             async for page in pages:
+                if caller.is_revoked:  # the follower has a page at least once a second, be it an empty one
+                    return
                 message = b"".join(
                     message_of(_logged_view(event), event.position) for event in page.events if query.wants(event)
                 )
@@ -113,12 +121,14 @@ class EventEndpoints:
                     yield message or beats.beat(page.position)
 
     async def _live_of_job(
-        self, job_id: str, query: EventQuery, head: int, past: Iterable[EventView], *, last: int
+        self, job_id: str, query: EventQuery, head: int, past: Iterable[EventView], *, last: int, caller: Caller
     ) -> AsyncGenerator[bytes]:
         yield beginning(query.after or 0) + b"".join(message_of(event, event.position) for event in past)
         beats = Heartbeats()
         async with aclosing(self._follower.follow(head)) as pages:
             async for page in pages:
+                if caller.is_revoked:  # the follower has a page at least once a second, be it an empty one
+                    return
                 message = b"".join(
                     message_of(_plain_view(event), event.position)
                     for event in page.events

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC
+from typing import Literal
 
 from litestar.types import Receive, Scope
 from msgspec import UNSET
 
 from commands.health import Health, HealthReader
+from commands.key_ring import KeyRing
 from commands.outages import READ_JOBS, WRITE_LOG, Outages
 from commands.ports import Unavailable
 from entrypoints.api.answers import Answer, json_answer
@@ -27,9 +29,10 @@ _NOT_CACHED = ((b"cache-control", b"no-store"),)
 class HealthEndpoints:
     """Each method is one endpoint. `max_lag`: seconds by which the read side may be behind before /readyz turns red."""
 
-    def __init__(self, *, health: HealthReader, outages: Outages, max_lag: float) -> None:
+    def __init__(self, *, health: HealthReader, outages: Outages, keys: KeyRing, max_lag: float) -> None:
         self._health = health
         self._outages = outages
+        self._keys = keys
         self._max_lag = max_lag
         self._reading: asyncio.Task[Health] | None = None
 
@@ -38,10 +41,10 @@ class HealthEndpoints:
         try:
             health = await self._read()
         except Unavailable:
-            return _health_answer({"postgres": PartView("unreachable")}, is_working=False)
+            return self._answer({"postgres": PartView("unreachable")}, is_working=False)
         if not health.schema_fits:
-            return _health_answer({"postgres": PartView("schema does not fit")}, is_working=False)
-        return _health_answer(self._parts(health), is_working=True)
+            return self._answer({"postgres": PartView("schema does not fit")}, is_working=False)
+        return self._answer(self._parts(health), is_working=True)
 
     async def readiness(self, scope: Scope, receive: Receive) -> Answer:
         """GET /readyz: 200 if requests should be sent here."""
@@ -51,6 +54,8 @@ class HealthEndpoints:
             return _readiness_answer(["PostgreSQL cannot be reached"])
         if not health.schema_fits:
             return _readiness_answer(["the schema does not fit this release"])
+        if self._keys.is_stale:
+            return _readiness_answer(["the API keys cannot be read"])
         if self._outages.includes(WRITE_LOG):  # reading has connections of its own
             return _readiness_answer(["the log cannot be written"])
         if (health.projection_age or 0.0) > self._max_lag:
@@ -60,6 +65,12 @@ class HealthEndpoints:
     async def liveness(self, scope: Scope, receive: Receive) -> Answer:
         """GET /livez: 200 whenever the process can answer at all; nothing else is looked at."""
         return json_answer(Liveness("ok"), headers=_NOT_CACHED)
+
+    def _answer(self, parts: dict[str, PartView], *, is_working: bool) -> Answer:
+        degraded = [name for name, part in parts.items() if part.status != "ok"]
+        access: Literal["open", "keys"] = "keys" if self._keys.open_to is None else "open"
+        view = HealthView("ok" if is_working else "unavailable", degraded, parts, access)
+        return json_answer(view, status=200 if is_working else 503, headers=_NOT_CACHED)
 
     async def _read(self) -> Health:
         try:
@@ -123,12 +134,6 @@ def _workers(health: Health) -> PartView:
         if number
     ]
     return PartView("degraded" if said else "ok", detail="; ".join(said) or UNSET, count=health.workers)
-
-
-def _health_answer(parts: dict[str, PartView], *, is_working: bool) -> Answer:
-    degraded = [name for name, part in parts.items() if part.status != "ok"]
-    view = HealthView("ok" if is_working else "unavailable", degraded, parts)
-    return json_answer(view, status=200 if is_working else 503, headers=_NOT_CACHED)
 
 
 def _readiness_answer(reasons: list[str]) -> Answer:

@@ -17,6 +17,7 @@ from commands.ports import IdempotencyKey, JobReader, Unavailable
 from commands.wait_for_end import EndOfJobs
 from domain.ids import parse_job_id
 from domain.job_type import JobType
+from entrypoints.api.access import actor_of
 from entrypoints.api.answers import Answer, Header, json_answer
 from entrypoints.api.idempotency import read_idempotency_key
 from entrypoints.api.job_query import read_job_query
@@ -28,17 +29,16 @@ from entrypoints.api.preferences import applied, unless_gone, wanted_wait
 from entrypoints.api.problems import JOB_NOT_FOUND, Problem
 from entrypoints.api.request_body import read_body, require_json
 
-ANONYMOUS = "anonymous"  # the actor of requests; callers are not told apart
 _REPLAYED: Header = (b"idempotency-replayed", b"true")
 
 
-def job_to_create(new_job: NewJob, *, key: str | None, body: bytes) -> CreateJob:
+def job_to_create(new_job: NewJob, *, actor: str, key: str | None, body: bytes) -> CreateJob:
     """The command that a body asks for; with a key, the body's digest tells a repetition from another request."""
     return CreateJob(
         type=new_job.type,
         priority=new_job.priority,
         payload=bytes(new_job.payload),
-        actor=ANONYMOUS,
+        actor=actor,
         key=None if key is None else IdempotencyKey(key, sha256(body).digest()),
         delay=new_job.delay_seconds,
         run_at=new_job.run_at,
@@ -74,7 +74,8 @@ class JobEndpoints:
         key_text = read_idempotency_key(scope["headers"]) if b"idempotency-key" in headers else None
         body = await read_body(headers, receive, limit=self._max_body_bytes)
         new_job = read_new_job(body, self._job_types)
-        created = await self._creator.create(job_to_create(new_job, key=key_text, body=body))
+        command = job_to_create(new_job, actor=actor_of(scope), key=key_text, body=body)
+        created = await self._creator.create(command)
         wait = wanted_wait(scope["headers"]) if b"prefer" in headers else None
         if wait is not None:
             return await self._create_and_wait(created, receive, wait)

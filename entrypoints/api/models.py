@@ -266,6 +266,10 @@ class HealthView(Struct, frozen=True):
     ]
     degraded: Annotated[list[str], Meta(description="Names of the parts that are not ok.")]
     parts: Annotated[dict[str, PartView], Meta(description="Each part by name.")]
+    access: Annotated[
+        Literal["open", "keys"],
+        Meta(description="`open`: no API key was ever made, and everyone who reaches this API may do everything."),
+    ]
 
 
 class Readiness(Struct, frozen=True):
@@ -399,5 +403,6 @@ EXAMPLES[HealthView] = [
             "projector": {"status": "ok", "lag": 3, "lagSeconds": 0.012},
             "workers": {"status": "missing", "count": 0},
         },
+        "access": "keys",
     }
 ]

@@ -15,15 +15,26 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from entrypoints.api.access import ACCESS
 from entrypoints.api.job_batch import MAX_JOBS
 from entrypoints.api.models import EXAMPLES, BatchJob, NewJob
 from entrypoints.api.operations import ANY_REQUEST, OPERATIONS, JsonObject, Operation, Reply
-from entrypoints.api.problems import Kind
+from entrypoints.api.problems import KEY_NOT_ACCEPTED, KEY_REQUIRED, SCOPE_INSUFFICIENT, Kind
 
 _DESCRIPTION = """\
 Post jobs, ask what became of them, and see everything that happened to them: each job is a list of events that are never \
 changed. Whatever is wrong is told as a problem document (RFC 9457).
+
+Once a first API key was made (`jobledger keys create`), requests need one: `Authorization: Bearer` and its token. Its scope is \
+`read`, `submit` or `operate`; each may do what those before it may. The key's name is the `actor` of the events that it causes.
 """
+_KEY_PROBLEMS = (KEY_REQUIRED, KEY_NOT_ACCEPTED, SCOPE_INSUFFICIENT)
+_KEY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "jl_ and 43 letters and digits",
+    "description": "The token of an API key. While no key was ever made, none is needed (`access` of `GET /health` says so).",
+}
 _TAGS = [
     {"name": "Jobs", "description": "Create jobs and follow them."},
     {"name": "Watching", "description": "How the service is."},
@@ -55,7 +66,7 @@ def openapi_document(job_types: Sequence[str]) -> JsonObject:
         "servers": [{"url": "/"}],
         "tags": _TAGS,
         "paths": paths,
-        "components": {"schemas": _schemas(job_types)},
+        "components": {"schemas": _schemas(job_types), "securitySchemes": {"apiKey": _KEY_SCHEME}},
     }
 
 
@@ -76,9 +87,11 @@ def _operation(operation: Operation, job_types: Sequence[str]) -> JsonObject:
             else {"application/json": _media(operation.body, examples)}
         )
         described["requestBody"] = {"required": operation.needs_body, "description": "In UTF-8.", "content": content}
+    needed = ACCESS[operation.method.upper(), operation.path]
+    described["security"] = [] if needed is None else [{"apiKey": [needed]}]
     responses = {str(reply.status): _reply(operation, reply, job_types) for reply in operation.replies}
     kinds: dict[int, list[Kind]] = {}
-    for kind in (*operation.problems, *ANY_REQUEST):
+    for kind in (*operation.problems, *(() if needed is None else _KEY_PROBLEMS), *ANY_REQUEST):
         kinds.setdefault(kind.status, []).append(kind)
     responses |= {str(status): _problem(operation, of_status) for status, of_status in sorted(kinds.items())}
     described["responses"] = responses
@@ -117,6 +130,9 @@ def _problem(operation: Operation, kinds: Sequence[Kind]) -> JsonObject:
         "description": " ".join(f"{kind.title}." for kind in kinds),
         "content": {"application/problem+json": media},
     }
+    if kinds[0].status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        challenge = {"description": "How to ask (RFC 6750).", "required": True, "schema": {"type": "string"}}
+        described["headers"] = {"WWW-Authenticate": challenge}
     if kinds[0].status == HTTPStatus.METHOD_NOT_ALLOWED:
         described["headers"] = {"Allow": {"description": "The methods that are.", "schema": {"type": "string"}}}
     if kinds[0].status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:

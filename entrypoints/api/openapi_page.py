@@ -76,6 +76,7 @@ def _operation(method: str, path: str, operation: JsonObject) -> str:
         f"<section id={_text(operation['operationId'])}><h3>{_request(method, path)}</h3>",
         f"<p><b>{_prose(operation['summary'])}.</b> {_prose(operation['description'])}</p>",
     ]
+    parts.extend(f"<p>API key: scope {_prose(f'`{scope}`')}</p>" for scope in _scopes(operation))
     if parameters := operation.get("parameters"):
         rows = ((f"<code>{_text(p['name'])}</code>", _text(p["in"]), _prose(p["description"])) for p in parameters)
         parts.append(_table(("Parameter", "In", "Meaning"), rows))
@@ -92,6 +93,10 @@ def _operation(method: str, path: str, operation: JsonObject) -> str:
         for example in _first_json(operation["responses"]).get("examples", {}).values()
     )
     return "".join((*parts, "</section>"))
+
+
+def _scopes(operation: JsonObject) -> list[str]:
+    return [scope for schemes in operation.get("security", ()) for scopes in schemes.values() for scope in scopes]
 
 
 def _response(status: str, response: JsonObject) -> tuple[str, str]:

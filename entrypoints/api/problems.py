@@ -59,6 +59,11 @@ INVALID_REASON = Kind(
     "invalid-reason", 400, "The reason is not allowed", "A reason is a text of at most 1000 characters."
 )
 INVALID_IF_MATCH = Kind("invalid-if-match", 400, "The If-Match is not valid", "It is `*`, or a list of entity tags.")
+KEY_REQUIRED = Kind("key-required", 401, "An API key is needed", "It is sent as `Authorization: Bearer` and its token.")
+KEY_NOT_ACCEPTED = Kind("key-not-accepted", 401, "The API key is not accepted", "It is unknown, or was revoked.")
+SCOPE_INSUFFICIENT = Kind(
+    "scope-insufficient", 403, "The API key may not do this", "`WWW-Authenticate` names the scope that it takes."
+)
 INVALID_REQUEST = Kind("invalid-request", 400, "The request is not valid", "The request breaks the rules of HTTP.")
 NOT_FOUND = Kind("not-found", 404, "There is nothing here", "No such path.")
 JOB_NOT_FOUND = Kind("job-not-found", 404, "There is no such job", "No job has this id.")

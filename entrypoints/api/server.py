@@ -14,16 +14,19 @@ from litestar.types import ASGIApp
 from prometheus_client import Metric
 
 from adapters.files.result_files import OutputFiles
+from adapters.postgres.api_keys import PostgresApiKeys
 from adapters.postgres.event_pages import PostgresEventPages
 from adapters.postgres.health_reader import PostgresHealthReader
 from adapters.postgres.job_ends import PostgresJobEnds
 from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
+from adapters.postgres.own_connection import OwnConnection
 from adapters.postgres.standing_reader import PostgresStandingReader
 from adapters.postgres.wake_ups import APPENDED, AppendListener
 from adapters.prometheus import families
 from commands.follow_log import LogFollower
 from commands.health import HealthReader
+from commands.key_ring import READ_KEYS, RENEW_SECONDS, KeyRing
 from commands.outages import READ_JOBS, WRITE_LOG, Outages
 from commands.ports import EventLog
 from commands.wait_for_end import EndOfJobs
@@ -32,7 +35,8 @@ from entrypoints import wiring
 from entrypoints.api.app import make_app
 from entrypoints.api.http_protocol import BoundedHttpProtocol
 from entrypoints.metrics import serving_metrics, standing_now, writer_metrics
-from entrypoints.process import stop_on_signals, wait_until_ready
+from entrypoints.open_access import check_open_access
+from entrypoints.process import stop_on_signals, unless_stopped, wait_until_ready
 from entrypoints.repeating import repeat
 from entrypoints.settings import InvalidSetting, Settings
 
@@ -40,6 +44,8 @@ _log = structlog.get_logger(__name__)
 
 _READ_CONNECTIONS = 8  # statements that run at a time; each takes well under a millisecond
 _PATIENCE = 5.0  # seconds a request waits while PostgreSQL is away, as in a restart, before it is answered 503
+# Seconds in which the keys are there, or a new connection is made: what is known of them is believed for no more than five.
+_KEYS_REPLY = 2.0
 _LOOK_AGAIN = 0.5  # seconds between two looks at what has failed
 _BACKLOG = 2048  # connections that wait to be accepted; the kernel may allow fewer (net.core.somaxconn)
 
@@ -47,7 +53,7 @@ _BACKLOG = 2048  # connections that wait to be accepted; the kernel may allow fe
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is being answered, for at most SHUTDOWN_GRACE_SECONDS.
 
-    Raises InvalidSetting (a port in use, among others), UnusableJobType, SchemaMismatch.
+    Raises InvalidSetting (a port in use, among others), UnusableJobType, SchemaMismatch, OpenToOthers.
     """
     types = wiring.job_types(settings)
     with stop_on_signals() as stop, bound_socket(settings.api_host, settings.api_port) as bound:
@@ -58,7 +64,15 @@ async def run(settings: Settings) -> None:
         async with (
             wiring.event_log(settings, application="api", outages=outages, patience=_PATIENCE) as log,
             wiring.pool(settings, application="api", size=_READ_CONNECTIONS) as pool,
+            # Of its own, so that it waits behind no request.
+            OwnConnection(
+                settings.database_url, application="jobledger api keys", reply_seconds=_KEYS_REPLY
+            ) as keys_connection,
         ):
+            keys = KeyRing(PostgresApiKeys(keys_connection))
+            await _begin_with_keys(keys, settings, bound, stop, outages)
+            if stop.is_set():
+                return
             reader = PostgresJobReader(pool)
 
             def listen() -> AppendListener:
@@ -77,6 +91,7 @@ async def run(settings: Settings) -> None:
                 ends=ends,
                 follower=follower,
                 health=health,
+                keys=keys,
                 outages=outages,
                 job_types=types,
                 new_job_id=wiring.new_job_id,
@@ -93,11 +108,46 @@ async def run(settings: Settings) -> None:
                     *families.standing(await standing_now(standing)),
                 ]
 
+            served = asyncio.Event()
             async with serving_metrics(settings, "api", gather), asyncio.TaskGroup() as group:
                 group.create_task(_end_waits(ends, follower, stop))
                 group.create_task(_look_again(log, health, outages=outages, stop=stop))
+                # Until the last answer, not the stop: it may take longer than what is known of the keys is believed.
+                group.create_task(_renew_keys(keys, stop=served, outages=outages))
                 await serve(app, bound, stop=stop, grace=settings.shutdown_grace_seconds)
                 stop.set()
+                served.set()
+
+
+async def _begin_with_keys(
+    keys: KeyRing, settings: Settings, bound: socket.socket, stop: asyncio.Event, outages: Outages
+) -> None:
+    """Read the keys for the first time, and say who is let in. Raises OpenToOthers."""
+    read = asyncio.Event()
+
+    async def renew() -> float:
+        await keys.renew()
+        read.set()
+        return 0.0
+
+    await unless_stopped(repeat(renew, what=READ_KEYS, stop=read, outages=outages), stop)
+    if keys.open_to is not None:
+        check_open_access(settings, bound.getsockname()[0])
+        _log.warning("the api is open: no key was made yet", see="jobledger keys create")
+
+
+async def _renew_keys(keys: KeyRing, *, stop: asyncio.Event, outages: Outages) -> None:
+    was_open = keys.open_to is not None
+
+    async def renew() -> float:
+        nonlocal was_open
+        await keys.renew()
+        if was_open and keys.open_to is None:
+            was_open = False
+            _log.info("the api needs keys from now on: the first one was made")
+        return RENEW_SECONDS
+
+    await repeat(renew, what=READ_KEYS, stop=stop, outages=outages)
 
 
 async def _end_waits(ends: EndOfJobs, follower: LogFollower, stop: asyncio.Event) -> None:

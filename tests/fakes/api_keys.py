@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
 from commands.api_keys import ApiKey
+from commands.key_ring import KeyRing
 from commands.ports import Unavailable
 from domain.api_key import KeyScope
+
+
+def ring_over(keys: FakeApiKeys) -> KeyRing:
+    """A ring on which they are; with no key it lets everyone in."""
+    ring = KeyRing(keys)
+    with suppress(StopIteration):
+        ring.renew().send(None)  # to its end: nothing here waits
+    return ring
 
 
 class FakeApiKeys:

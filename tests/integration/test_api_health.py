@@ -46,6 +46,7 @@ async def test_all_is_well(client: httpx.AsyncClient) -> None:
             "projector": {"status": "ok", "lag": 0, "lagSeconds": 0.0},
             "workers": {"status": "ok", "count": 1},
         },
+        "access": "open",
     }
     assert (await client.get("/readyz")).json() == {"status": "ready", "reasons": []}
 
@@ -145,6 +146,7 @@ async def test_without_a_usable_database_the_api_is_unavailable(
         "status": "unavailable",
         "degraded": ["postgres"],
         "parts": {"postgres": {"status": postgres}},
+        "access": "open",
     }
 
 

@@ -30,6 +30,7 @@ from domain.job import TRANSITIONS
 from entrypoints.api.app import make_app
 from tests.api_under_test import JOB_TYPES, client_of
 from tests.conftest import free_port
+from tests.fakes.api_keys import FakeApiKeys, ring_over
 from tests.fakes.job_ends import listen
 from tests.fakes.report import FakeReport
 from tests.until import until
@@ -56,6 +57,7 @@ async def api_over(url: str, *, patience: float = 20.0) -> AsyncIterator[httpx.A
             ends=EndOfJobs(jobs=reader, ends=PostgresJobEnds(pool), listen=listen, outages=outages),
             follower=LogFollower(pages=PostgresEventPages(pool), listen=listen, outages=outages),
             health=PostgresHealthReader(pool, transitions=TRANSITIONS),
+            keys=ring_over(FakeApiKeys()),
             outages=outages,
             job_types=JOB_TYPES,
             new_job_id=lambda: str(uuid_utils.uuid7()),

@@ -22,7 +22,7 @@ _COMMANDS = [
     "rebuild",
     "submit",
     "retry",
-]
+]  # and "keys", which has commands of its own
 
 _ARGUMENTS = {"rebuild": ["jobs"], "submit": ["jobs.ndjson"], "retry": ["--failed-since", "2h"]}
 
@@ -34,6 +34,13 @@ def test_each_command_explains_itself_with_an_example(command: str, capsys: pyte
     assert code == 0
     assert "Example: " in output
     assert output.endswith(" ".join(["jobledger", command, *_ARGUMENTS.get(command, [])]))
+
+
+@pytest.mark.parametrize("arguments", ["create --name shop --scope submit", "list", "revoke shop"])
+def test_each_command_about_keys_does_too(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _exit_code(["keys", arguments.split(maxsplit=1)[0], "--help"]) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert output.endswith(f"Example: jobledger keys {arguments}")
 
 
 def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
