@@ -108,7 +108,10 @@ def mail_catcher() -> None:
 
 @app.command(help_epilogue="Example: `DATABASE_URL=postgresql://user:secret@db/jobs_db jobledger migrate`")
 def migrate() -> None:
-    """Bring the database's schema to this release's. Forward only; may be run at any time, and by several at once."""
+    """Bring the database's schema to this release's. Forward only; may be run at any time, and by several at once.
+
+    With DATABASE_OWNER_URL it does so as the owner, and gives the role of DATABASE_URL what the processes need and no more.
+    """
     from adapters.postgres.migrate import migrate as migrate_schema
     from domain.job import TRANSITIONS
 
@@ -117,7 +120,12 @@ def migrate() -> None:
         raise NothingToMigrate(
             "DATABASE_URL is not set: it says which database to migrate (`jobledger up` migrates its own)"
         )
-    applied = asyncio.run(migrate_schema(settings.database_url, TRANSITIONS))
+    owner = settings.database_owner_url
+    applied = asyncio.run(
+        migrate_schema(
+            owner or settings.database_url, TRANSITIONS, service_url=settings.database_url if owner else None
+        )
+    )
     for name in applied:
         sys.stdout.write(f"applied {name}\n")
     if not applied:

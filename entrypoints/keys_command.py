@@ -135,9 +135,9 @@ def _run(work: Callable[[ApiKeys], Coroutine[Any, Any, None]]) -> int:
 async def _opened(settings: Settings) -> AsyncIterator[ApiKeys]:
     from adapters.postgres.api_keys import PostgresApiKeys
     from adapters.postgres.own_connection import OwnConnection, require_schema
-    from entrypoints.which_database import database_of
+    from entrypoints.which_database import database_of_owner
 
-    async with OwnConnection(database_of(settings), application="jobledger keys") as database:
+    async with OwnConnection(database_of_owner(settings), application="jobledger keys") as database:
         await require_schema(database)
         yield PostgresApiKeys(database)
 

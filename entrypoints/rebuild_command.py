@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 
 from domain.errors import JobledgerError
 from entrypoints.settings import Settings, read_settings
-from entrypoints.which_database import database_of
+from entrypoints.which_database import database_of_owner
 
 DONE = 0  # exit codes
 CANNOT_REBUILD = 2
@@ -92,7 +92,7 @@ async def _run(settings: Settings, *, workers: int, is_dry: bool, accepts_differ
     from entrypoints.rebuild_report import as_text, shown_progress
     from projections.rebuild.rebuilding import Rebuild, Wishes
 
-    database_url = database_of(settings)
+    database_url = database_of_owner(settings)
     this = asyncio.current_task()
     assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # SIGINT does so by itself

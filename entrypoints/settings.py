@@ -38,6 +38,9 @@ class Settings(Struct, frozen=True, rename="upper", kw_only=True):
     api_host: str = "127.0.0.1"
     api_port: Port = 3000
     database_url: str = ""  # empty: `jobledger up` starts a PostgreSQL of its own
+    database_owner_url: str = (
+        ""  # the same database as its owner, for migrating and rebuilding; empty: DATABASE_URL does all
+    )
     redis_url: str = ""  # empty: `jobledger up` starts a Valkey of its own
     data_dir: Path = Path(".jobledger")
     output_dir: Path = Path("output")

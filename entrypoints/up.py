@@ -77,9 +77,7 @@ class _Service:
         _check_ports(self._settings, catches_mail=catches_mail)
         await self._start_servers()
         self._settings = replace(self._settings, metrics_port=free_metrics_ports(self._settings))
-        applied = await migrate(self._settings.database_url, TRANSITIONS)
-        if applied:
-            log.info("schema migrated", migrations=applied)
+        await self._migrate()
         await _check_access(self._settings)
         if catches_mail:
             self._start(self._process("mail-catcher"))
@@ -95,7 +93,7 @@ class _Service:
             postgres = prepare_postgres(settings.data_dir, port=settings.postgres_port)
             check_port_is_free("POSTGRES_PORT", "127.0.0.1", settings.postgres_port)
             started += self._start(_server(postgres.program, postgres.is_ready, postgres.read_line))
-            settings = replace(settings, database_url=postgres.url)
+            settings = replace(settings, database_url=postgres.service_url, database_owner_url=postgres.url)
         if not settings.redis_url:
             valkey = prepare_valkey(settings.data_dir, port=settings.redis_port)
             check_port_is_free("REDIS_PORT", "127.0.0.1", settings.redis_port)
@@ -104,6 +102,13 @@ class _Service:
         for server in started:
             await server.ready(within=_SERVER_START_SECONDS)
         self._settings = settings
+
+    async def _migrate(self) -> None:
+        url, owner_url = self._settings.database_url, self._settings.database_owner_url
+        applied = await migrate(owner_url or url, TRANSITIONS, service_url=url if owner_url else None)
+        if applied:
+            log.info("schema migrated", migrations=applied)
+        self._settings = replace(self._settings, database_owner_url="")  # none of the processes needs it
 
     def _start(self, *parts: Part) -> list[Supervised]:
         stage = [Supervised(part, hurry=self._hurry) for part in parts]

@@ -25,3 +25,8 @@ def database_of(settings: Settings) -> str:
             " set the one, or start the other"
         )
     return url
+
+
+def database_of_owner(settings: Settings) -> str:
+    """The same for what needs the owner's rights: as the owner, where that is a role of its own. Raises NoDatabase."""
+    return settings.database_owner_url or database_of(settings)

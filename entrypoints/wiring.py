@@ -41,6 +41,7 @@ KILL_AFTER = 5.0
 def settings_for_job_types(settings: Settings) -> dict[str, Any]:
     """The settings as job types are given them: NAME in capitals to a plain text, number or boolean."""
     plain: dict[str, Any] = msgspec.to_builtins(settings, enc_hook=str)
+    del plain["DATABASE_OWNER_URL"]  # no job's business
     return plain
 
 

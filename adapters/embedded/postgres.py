@@ -6,6 +6,7 @@ the path of a socket may have 107 bytes only, which a checkout deep in somebody'
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -23,7 +24,8 @@ from adapters.embedded.leftover import end_leftover
 from adapters.embedded.other_user import run_as_for
 from adapters.embedded.program import CannotStart, Line, Program
 
-_USER = "jobledger"
+_USER = "jobledger"  # and the database
+_SERVICE_USER = "jobledger_service"  # as adapters.postgres.roles calls it for that database
 _CLUSTER = "postgres"  # the data directory's name below DATA_DIR
 _PASSWORD = "postgres-password"  # noqa: S105 - the name of the file beside it that holds it
 # "fast" (ends sessions, keeps all that was committed), then "immediate" (the same, but the next start replays the log).
@@ -32,10 +34,14 @@ _SEVERITY = re.compile(r"(DEBUG\d?|LOG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC): +
 
 
 class PostgresServer(Struct, frozen=True):
-    """A server that has a data directory and can be started. `url` is complete, with the password."""
+    """A server that has a data directory and can be started. The URLs are complete, with passwords.
+
+    `url` is its superuser's; `service_url` that of a role which is yet to be made, for processes that own nothing.
+    """
 
     program: Program
     url: str
+    service_url: str
 
     def is_ready(self) -> bool:
         """Whether it answers queries now. Blocks for two seconds at most."""
@@ -108,6 +114,10 @@ def prepare_postgres(data_dir: Path, *, port: int, durable: bool = True) -> Post
     return PostgresServer(
         program=program("postgres", str(binaries / "postgres"), "-D", str(cluster), *options, cwd=data_dir),
         url=_url(password, port=port),
+        # From the one the other cannot be found out; and no second file has to be kept in step with the database.
+        service_url=_url(
+            hashlib.sha256(f"service {password}".encode()).hexdigest()[:32], user=_SERVICE_USER, port=port
+        ),
     )
 
 
@@ -133,8 +143,8 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _url(password: str, *, port: int) -> str:
-    return f"postgresql://{_USER}:{password}@127.0.0.1:{port}/{_USER}"
+def _url(password: str, *, port: int, user: str = _USER) -> str:
+    return f"postgresql://{user}:{password}@127.0.0.1:{port}/{_USER}"
 
 
 def _binaries() -> Path:

@@ -15,10 +15,11 @@ from importlib import resources
 
 import structlog
 from msgspec import Struct
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from adapters.postgres.connecting import connection_string
+from adapters.postgres.roles import give_privileges, make_roles
 from adapters.postgres.translating import translated
 from commands.ports import Unavailable
 from domain.errors import JobledgerError
@@ -36,6 +37,12 @@ class SchemaMismatch(JobledgerError):
     """The database's schema is not one that this release can bring forward, or work with."""
 
     code = "schema_mismatch"
+
+
+class MayNotMigrate(JobledgerError):
+    """The role lacks a right that migrating takes."""
+
+    code = "may_not_migrate"
 
 
 class Applied(Struct, frozen=True):
@@ -74,16 +81,35 @@ def known_migrations() -> list[Migration]:
 
 
 async def migrate(
-    database_url: str, transitions: Iterable[tuple[str, str]], *, migrations: list[Migration] | None = None
+    database_url: str,
+    transitions: Iterable[tuple[str, str]],
+    *,
+    service_url: str | None = None,
+    migrations: list[Migration] | None = None,
 ) -> list[str]:
     """Bring the schema to this release's and the table `transitions` to what is given; answer what was applied.
 
+    With `service_url`, `database_url` is the owner's: the role that the processes log in as is made where it is missing, and
+    given what it needs and no more. Without it, one role does all, and whoever had rights keeps them.
+
     Each migration is one transaction and is applied once; several callers at a time take turns. A newer schema that serves
     this release is left as it is. Raises SchemaMismatch if it does not, or an applied migration has been changed since;
-    Unavailable if the database cannot be reached; NoConnectionString; psycopg.Error from the migrations themselves, as it comes.
+    Unavailable if the database cannot be reached; NoConnectionString; MayNotMigrate; RolesMissing; NotSeparate; and what else
+    PostgreSQL says of the migrations themselves, as it comes.
     """
     known = known_migrations() if migrations is None else migrations
-    wanted = frozenset(transitions)
+    try:
+        return await _migrate(database_url, frozenset(transitions), service_url=service_url, known=known)
+    except errors.InsufficientPrivilege as exc:
+        raise MayNotMigrate(
+            f"{str(exc).splitlines()[0]}: it takes the owner of the tables, or of the database while there are none"
+            " (DATABASE_OWNER_URL, or where that is empty DATABASE_URL)"
+        ) from exc
+
+
+async def _migrate(
+    database_url: str, wanted: frozenset[tuple[str, str]], *, service_url: str | None, known: list[Migration]
+) -> list[str]:
     applied: list[str] = []
     async with await _connect(database_url) as db:
         # Of the session: it must span several transactions. It ends with the connection.
@@ -96,6 +122,7 @@ async def migrate(
         pending = _pending(known, recorded)
         if recorded.keys() - {migration.version for migration in known}:
             return []
+        login = None if service_url is None else await make_roles(db, service_url)
         await db.execute("alter table schema_migrations add column if not exists serves int")
         for migration in pending:
             async with db.transaction():
@@ -104,13 +131,19 @@ async def migrate(
                     "insert into schema_migrations (version, name, checksum, serves) values (%s, %s, %s, %s)",
                     [migration.version, migration.name, migration.checksum, migration.serves],
                 )
-                if migration is pending[-1]:  # nobody must see the new schema with the old transitions
-                    await _write_transitions(db, wanted)
+                if migration is pending[-1]:  # nobody must see the new schema with the old transitions and rights
+                    await _finish(db, wanted, login)
             applied.append(f"{migration.version:04}_{migration.name}")
         if not pending:
             async with db.transaction():
-                await _write_transitions(db, wanted)
+                await _finish(db, wanted, login)
     return applied
+
+
+async def _finish(db: AsyncConnection, transitions: frozenset[tuple[str, str]], login: str | None) -> None:
+    await _write_transitions(db, transitions)
+    if login is not None:
+        await give_privileges(db, login)
 
 
 async def _connect(database_url: str) -> AsyncConnection:

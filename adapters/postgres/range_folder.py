@@ -125,6 +125,8 @@ def understood(doing: str) -> Iterator[None]:
                 yield
             except (errors.ObjectNotInPrerequisiteState, errors.DependentObjectsStillExist) as exc:
                 raise CannotRebuild(f"{doing}: {exc}") from exc
+            except errors.InsufficientPrivilege as exc:
+                raise CannotRebuild(f"{doing}: {exc}: it takes the owner of the tables (DATABASE_OWNER_URL)") from exc
             except psycopg.Error as exc:
                 # Class 42 is about names, types and privileges.
                 if exc.sqlstate is None or not exc.sqlstate.startswith("42"):

@@ -57,6 +57,20 @@ def test_the_command_that_it_says_to_try_first_works(service: Up) -> None:
     assert Path(job["result"]["filePath"]).read_bytes() == b"id,name\r\n1,Ada\r\n"
 
 
+def test_its_processes_are_no_owner_of_its_database(service: Up) -> None:
+    url = running_postgres_url(Path(service.until_up()["data"]))
+    assert url is not None
+    for process in service.children().values():
+        with suppress(psutil.NoSuchProcess):
+            assert url not in process.environ().values()
+    with psycopg.connect(url) as db:
+        seen = db.execute(
+            "select distinct usename::text, split_part(application_name, ' ', 2) from pg_stat_activity"
+            " where application_name like 'jobledger %' order by 2"
+        ).fetchall()
+    assert seen == [("jobledger_service", name) for name in ("api", "dispatcher", "projector", "worker")]
+
+
 def test_a_second_one_on_the_same_data_is_told_so_in_one_sentence(service: Up) -> None:
     second = _fails_to_start(up_environ(Path(service.until_up()["data"]).parent))
     assert second.startswith(f"jobledger: another `jobledger up` (process {service.process.pid}) uses ")
