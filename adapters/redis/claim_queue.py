@@ -57,6 +57,7 @@ class RedisClaimQueue:
         # Taken, and neither acknowledged nor parked; the value says when the queue was made that it came from, or before.
         self._held: dict[_Known, str] = {}
         self._owed: dict[_Known, str] = {}  # to be acknowledged, and not known to be; likewise
+        self._settling = asyncio.Lock()  # what is owed is sent by one at a time, so that nothing is sent twice
         self._made = ""  # when the queue was made that was last read from
         self._unseen = True  # whether Redis may have given us entries that no code saw: an error, or an earlier life
         self._missing: bool | None = None  # None: never looked, or never seen; a first start has to wait for its queue
@@ -66,7 +67,7 @@ class RedisClaimQueue:
         if count < 1:
             return []
         with translated("read the queue"):
-            if self._owed:
+            if self._owed and not self._settling.locked():
                 await self._settle()
             if self._unseen:
                 await self._recover()
@@ -253,15 +254,16 @@ class RedisClaimQueue:
 
     async def _settle(self) -> None:
         """XACK and XDEL all that is owed, in one step."""
-        batch = list(self._owed.items())
-        if not batch:
-            return
-        sure = [known for known, made in batch if made == self._made]
-        unsure = [known for known, made in batch if made != self._made]
-        moved = [field for known, _ in batch if (field := _moved(known))]
-        await self._acknowledge_script([RELAY, MOVED], GROUP, self._made, encode([sure, unsure]), encode(moved))
-        for known, _ in batch:
-            self._owed.pop(known, None)
+        async with self._settling:
+            batch = list(self._owed.items())
+            if not batch:
+                return
+            sure = [known for known, made in batch if made == self._made]
+            unsure = [known for known, made in batch if made != self._made]
+            moved = [field for known, _ in batch if (field := _moved(known))]
+            await self._acknowledge_script([RELAY, MOVED], GROUP, self._made, encode([sure, unsure]), encode(moved))
+            for known, _ in batch:
+                self._owed.pop(known, None)
 
     def _report(self, *, is_missing: bool) -> None:
         if is_missing and self._missing is False:

@@ -124,6 +124,19 @@ async def test_entries_that_somebody_else_wrote_are_removed(system: System) -> N
     assert (await system.redis.xpending("high_priority", GROUP))["pending"] == 0
 
 
+async def test_what_is_being_acknowledged_is_not_acknowledged_by_the_read_beside_it(system: System) -> None:
+    await system.create(3)
+    await relay_all(system.relay)
+    worker = system.worker("w", "A")
+    first = await worker.read(1, 0)
+    await worker.acknowledge(await worker.read(1, 0))  # so that Redis knows the scripts
+    await system.redis.config_resetstat()
+    _, second = await asyncio.gather(worker.acknowledge(first), worker.read(1, 0))
+    assert (await system.redis.info("commandstats"))["cmdstat_evalsha"]["calls"] == 2
+    await worker.acknowledge(second)
+    assert await system.redis.xlen("default") == 0
+
+
 async def test_consumers_of_dead_workers_go_unless_something_is_pending(system: System) -> None:
     await system.create(3)
     await relay_all(system.relay)
