@@ -85,9 +85,9 @@ class AppendNotifier:
 
     def notify(self, *, events: int, queues: bool) -> None:
         """Have readers woken soon, of so many new events; `queues`: whether one of them may queue a job."""
-        self._appended.add(events)
-        if queues:
+        if queues:  # first: both share a connection, and a job waits for this one
             self._queued.add(events)
+        self._appended.add(events)
 
     async def _tell(self, channel: Channel, wanted: _Wanted) -> None:
         while True:
