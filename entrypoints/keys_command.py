@@ -63,6 +63,7 @@ def create(*, name: str, scope: KeyScope) -> int:
         is_first = not await kept.all()
         token = await create_key(name, scope, by=_who(), keys=kept)
         put(f"{token}\n")
+        sys.stdout.flush()
         sys.stderr.write(f"key {name} ({scope}) is made; its token is shown this once, and cannot be had again\n")
         if is_first:
             sys.stderr.write("it is the first: within 5 seconds the API lets nobody in any more without a key\n")
@@ -115,6 +116,7 @@ def revoke(name: Annotated[str, Parameter(allow_leading_hyphen=True)], /) -> int
             if is_new
             else f"key {name} was revoked before\n"
         )
+        sys.stdout.flush()
         if all(key.revoked_at is not None for key in await kept.all()):
             sys.stderr.write("no key is left: the API lets nobody in until another one is made\n")
 

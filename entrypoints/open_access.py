@@ -24,8 +24,13 @@ class OpenToOthers(JobledgerError):
 
 def check_open_access(settings: Settings, address: str) -> None:
     """To be called when there is no key. `address`: where the API is to listen. Raises OpenToOthers."""
-    if not settings.allow_anonymous and not ip_address(address.partition("%")[0]).is_loopback:
+    if not settings.allow_anonymous and not is_loopback(address):
         raise OpenToOthers(settings)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches that address."""
+    return ip_address(address.partition("%")[0]).is_loopback
 
 
 def addresses_of(host: str) -> set[str]:

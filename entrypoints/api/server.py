@@ -35,7 +35,7 @@ from entrypoints import wiring
 from entrypoints.api.app import make_app
 from entrypoints.api.http_protocol import BoundedHttpProtocol
 from entrypoints.metrics import serving_metrics, standing_now, writer_metrics
-from entrypoints.open_access import check_open_access
+from entrypoints.open_access import check_open_access, is_loopback
 from entrypoints.process import stop_on_signals, unless_stopped, wait_until_ready
 from entrypoints.repeating import repeat
 from entrypoints.settings import InvalidSetting, Settings
@@ -132,8 +132,10 @@ async def _begin_with_keys(
 
     await unless_stopped(repeat(renew, what=READ_KEYS, stop=read, outages=outages), stop)
     if keys.open_to is not None:
-        check_open_access(settings, bound.getsockname()[0])
-        _log.warning("the api is open: no key was made yet", see="jobledger keys create")
+        address = bound.getsockname()[0]
+        check_open_access(settings, address)
+        say = _log.info if is_loopback(address) else _log.warning
+        say("the api is open: no key was made yet", see="jobledger keys create")
 
 
 async def _renew_keys(keys: KeyRing, *, stop: asyncio.Event, outages: Outages) -> None:
