@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-# The lines of job types themselves; each carries `job_id` and `attempt` as fields of the record.
+# The lines of job types themselves; each carries `job_id`, `attempt`, `position` and `trace_id` as fields of the record.
 _logger = getLogger("jobledger.job")
 
 _MAX_NOTE = 200  # characters of a progress note: it is shown on one line
@@ -75,12 +75,16 @@ class AttemptRunner(Protocol):
 class AttemptContext:
     """The Context that a handler gets. Made thousands of times a second, so the logger comes only when asked for."""
 
-    __slots__ = ("_log", "attempt", "created_at", "job_id", "latest_progress", "should_stop")
+    __slots__ = ("_log", "attempt", "created_at", "job_id", "latest_progress", "position", "should_stop", "trace_id")
 
-    def __init__(self, job_id: str, attempt: int, created_at: datetime) -> None:
+    def __init__(
+        self, job_id: str, attempt: int, created_at: datetime, *, position: int = 0, trace_id: str | None = None
+    ) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self.created_at = created_at
+        self.position = position  # of the event that started it
+        self.trace_id = trace_id
         self.should_stop = False
         self.latest_progress: tuple[float, str] | None = None
         self._log: LoggerAdapter[Any] | None = None
@@ -93,8 +97,15 @@ class AttemptContext:
     def log(self) -> LoggerAdapter[Any]:
         """See Context.log."""
         if self._log is None:
-            self._log = _AttemptLog(_logger, {"job_id": self.job_id, "attempt": self.attempt})
+            self._log = _AttemptLog(_logger, self.names())
         return self._log
+
+    def names(self) -> dict[str, object]:
+        """What a line about this attempt says of it, so that it can be followed through the logs of all processes."""
+        names: dict[str, object] = {"job_id": self.job_id, "attempt": self.attempt, "position": self.position}
+        if self.trace_id is not None:
+            names["trace_id"] = self.trace_id
+        return names
 
     def progress(self, fraction: float, note: str = "") -> None:
         """See Context.progress. A fraction outside 0 to 1 is brought to the nearer end."""

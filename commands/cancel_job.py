@@ -16,6 +16,7 @@ async def cancel_job(
     log: EventLog,
     jobs: JobReader,
     versions: frozenset[int] | None = None,
+    trace: str | None = None,
 ) -> Job:
     """The job after Cancelled, or after CancelRequested if it runs: then who closes its attempt writes Cancelled, or
     Completed if the effect was there first.
@@ -30,4 +31,5 @@ async def cancel_job(
         versions=versions,
         log=log,
         jobs=jobs,
+        trace=trace,
     )

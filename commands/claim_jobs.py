@@ -18,6 +18,8 @@ class ClaimedAttempt(Struct, frozen=True):
     payload: bytes  # JSON; "null" where the content was erased
     timeout: float | None  # seconds, as the caller set it
     isolated: bool  # to be run in a process of its own: the attempt before was lost
+    position: int = 0  # of its Started
+    trace: str | None = None  # of the request that created the job
     waited: float | None = None  # seconds since its job was queued; None: the claim does not say when that was
 
 
@@ -75,6 +77,8 @@ def _attempt(history: Sequence[RecordedEvent], started: RecordedEvent) -> Claime
         payload=history[0].content or b"null",
         timeout=created.timeout,
         isolated=isinstance(queueing, Queued) and queueing.isolated,
+        position=started.position,
+        trace=created.trace,
         # Of a Queued the claim tells all but its time.
         waited=(started.recorded_at - history[0].recorded_at).total_seconds() if queueing is created else None,
     )

@@ -71,9 +71,10 @@ def decide_closing(
 
 async def close_attempts(
     ended: Sequence[Ended], *, policy: RetryPolicy, actor: str, log: EventLog
-) -> list[bool | Ended]:
-    """Append what `decide_closing` says of each. The answers, in order: True, this closed it; False, it had been given up
-    and is no longer ours; an Ended: the log wants it closed another way, as this says, by one more call.
+) -> list[int | Ended]:
+    """Append what `decide_closing` says of each. The answers, in order: the position of the event by which this closed
+    it; 0, it had been given up and is no longer ours; an Ended: the log wants it closed another way, as this says, by one
+    more call.
 
     Raises Unavailable: nothing is known of any.
     """
@@ -93,10 +94,10 @@ async def close_attempts(
     return [_after(answer, one) for answer, one in zip(answers, ended, strict=True)]
 
 
-def _after(answer: Answer, ended: Ended) -> bool | Ended:
+def _after(answer: Answer, ended: Ended) -> int | Ended:
     match answer:
         case Appended():
-            return True
+            return answer.position
         case Conflict(found_type="CancelRequested") if answer.last_version == ended.job.version + 1:
             # Somebody asked to cancel in this very moment: the closing follows that, one version later.
             job = msgspec.structs.replace(ended.job, version=answer.last_version, state="CancelRequested")
@@ -106,4 +107,4 @@ def _after(answer: Answer, ended: Ended) -> bool | Ended:
             text = msgspec.json.encode(f"the result cannot be stored: {answer}"[:1000].replace("\0", "\u2400"))
             return msgspec.structs.replace(ended, outcome=Errored(text, permanent=True))
         case _:
-            return False
+            return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from logging import DEBUG
 
 from commands.attempt import Outcome, Succeeded
 from commands.close_attempt import Ended, close_attempts
@@ -59,6 +60,7 @@ class Closings:
             self._batch = None  # its turn is over
         now = asyncio.get_running_loop().time()
         self._measures.have_run(((one.job.type, one.job.priority), now - one.begun_at) for one, _ in batch)
+        in_detail = self._report.is_enabled_for(DEBUG)
         failures = 0
         while batch := [(running, ended) for running, ended in batch if self._running.is_ours(running)]:
             try:
@@ -74,7 +76,9 @@ class Closings:
                 if isinstance(answer, Ended):
                     again.append((running, answer))
                     continue
-                if not answer:
-                    self._report.warning("the attempt was no longer ours", job_id=running.job.id)
+                if answer and in_detail:
+                    self._report.debug("attempt ended", **(running.context.names() | {"position": answer}))
+                elif not answer:
+                    self._report.warning("the attempt was no longer ours", **running.context.names())
                 self._running.remove(running)
             batch = again

@@ -54,6 +54,7 @@ class CreateJob(Struct, frozen=True):
     max_attempts: int | None = None
     timeout: float | None = None  # seconds
     tags: Sequence[str] = ()
+    trace: str | None = None  # id of the trace that the request belongs to
 
 
 class JobCreated(Struct, frozen=True):
@@ -61,6 +62,7 @@ class JobCreated(Struct, frozen=True):
 
     job_id: str
     replayed: bool = False
+    position: int | None = None  # of its Created, where this call appended it
 
 
 class JobCreator:
@@ -127,6 +129,7 @@ class JobCreator:
             run_at=command.run_at,
             timeout=command.timeout,
             tags=command.tags,
+            trace=command.trace,
         )
         return Append(self._new_job_id(), expected=0, events=events, actor=command.actor, key=command.key)
 
@@ -135,7 +138,7 @@ def _created(append: Append, answer: LogAnswer) -> JobCreated:
     job_id = append.job_id
     match answer:
         case Appended():
-            return JobCreated(job_id)
+            return JobCreated(job_id, position=answer.position)
         case Repeated():
             assert append.key is not None
             if answer.digest != append.key.digest:

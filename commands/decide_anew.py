@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from commands.ports import Append, Appended, EventLog, JobReader, RejectedData, Unavailable
 from domain.errors import IllegalTransition, JobledgerError
-from domain.events import NewEvent, RecordedEvent
+from domain.events import NewEvent, RecordedEvent, traced
 from domain.job import Job, commands_allowed, fold
 
 # A job moves on a few times a second at most; whoever loses this often meets a log that refuses what the domain allows.
@@ -56,9 +56,10 @@ async def decide_anew(
     versions: frozenset[int] | None,
     log: EventLog,
     jobs: JobReader,
+    trace: str | None = None,
 ) -> Job:
     """Append what `decide` says of the job as it is, and give the job after that. `versions`: those at which the caller
-    wants it to be decided on; None: at any.
+    wants it to be decided on; None: at any. `trace`: id of the trace that the request belongs to.
 
     Raises NoSuchJob, VersionMismatch, StateForbids (where `decide` raises IllegalTransition), RejectedData and Unavailable.
     """
@@ -69,7 +70,7 @@ async def decide_anew(
         if versions is not None and job.version not in versions:
             raise VersionMismatch(job, versions)
         try:
-            events = decide(job)
+            events = traced(decide(job), trace)
         except IllegalTransition as exc:
             raise StateForbids(job, exc.wanted) from exc
         [answer] = await log.append([Append(job_id, expected=job.version, events=events, actor=actor)])

@@ -6,7 +6,8 @@ crash, and of two relays that run at once one is refused and goes on from what i
 
 from __future__ import annotations
 
-from logging import getLogger
+from collections.abc import Sequence
+from logging import DEBUG, getLogger
 
 from msgspec import ValidationError
 
@@ -86,6 +87,8 @@ class Relay:
         self._just_reset = False
         self._was_whole = True
         self.relayed_entries += len(entries)
+        if _log.isEnabledFor(DEBUG):
+            _tell(entries, page)
         self._state = state.after(target, entries)
         self._relayed_position = target.position
         return target.position < page.head
@@ -174,6 +177,18 @@ def _entry_of(event: LogEvent, *, expected: int) -> QueueEntry | None:
         return None
     entry_id = f"{event.position}-0"
     return QueueEntry(STREAMS[fact.priority], entry_id, event.job_id, event.version, fact.type, fact.attempt)
+
+
+def _tell(entries: Sequence[QueueEntry], page: LogPage) -> None:
+    """A line for each entry that was added, for those who follow a job through the logs of all processes."""
+    facts = {event.position: decode_data(event.type, event.data) for event in page.events if event.data is not None}
+    for entry in entries:
+        position = int(entry.entry_id.partition("-")[0])
+        fields: dict[str, object] = {"job_id": entry.job_id, "attempt": entry.attempt, "position": position}
+        fact = facts.get(position)
+        if isinstance(fact, Created | Queued) and fact.trace is not None:
+            fields["trace_id"] = fact.trace
+        _log.debug("job put into the queue", extra=fields | {"stream": entry.stream})
 
 
 def _next_of_jobs(jobs: QueuedPage, *, is_full: bool) -> tuple[Mark, list[QueueEntry]]:

@@ -16,6 +16,7 @@ async def retry_job(
     log: EventLog,
     jobs: JobReader,
     versions: frozenset[int] | None = None,
+    trace: str | None = None,
 ) -> Job:
     """The job after Queued; attempts number on.
 
@@ -23,5 +24,11 @@ async def retry_job(
     """
     reason = checked_reason(reason)
     return await decide_anew(
-        job_id, lambda job: retry(job, reason=reason), actor=actor, versions=versions, log=log, jobs=jobs
+        job_id,
+        lambda job: retry(job, reason=reason),
+        actor=actor,
+        versions=versions,
+        log=log,
+        jobs=jobs,
+        trace=trace,
     )

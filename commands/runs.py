@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from logging import DEBUG
 
 import msgspec
 
@@ -43,9 +44,12 @@ class Runs:
     def start(self, attempts: Sequence[ClaimedAttempt], *, worker: str) -> None:
         """Run each; its slot is taken at once. What of one type came together is run together, if the type takes batches."""
         batches: dict[str, list[_Member]] = {}
+        in_detail = self._report.is_enabled_for(DEBUG)
         for claimed in attempts:
             job_type = self._job_types[claimed.job.type]
             running = self._add(claimed, job_type)
+            if in_detail:
+                self._report.debug("attempt started", **running.context.names(), type=job_type.name)
             if job_type.batch > 1 and not claimed.isolated:
                 batches.setdefault(job_type.name, []).append((running, claimed))
             else:
@@ -65,7 +69,9 @@ class Runs:
     def _add(self, claimed: ClaimedAttempt, job_type: JobType) -> Running:
         job = claimed.job
         timeout = claimed.timeout or job_type.timeout or self._default_timeout
-        context = AttemptContext(job.id, job.attempts, job.created_at)
+        context = AttemptContext(
+            job.id, job.attempts, job.created_at, position=claimed.position, trace_id=claimed.trace
+        )
         running = Running(job, context, timeout=timeout, now=asyncio.get_running_loop().time())
         self._running.add(running)
         return running
@@ -119,7 +125,7 @@ class Runs:
         outermost coroutine, here, and everything within is closed.
         """
         for running in attempts:
-            self._report.warning("an attempt broke off", job_id=running.job.id, error=type(exc).__name__)
+            self._report.warning("an attempt broke off", **running.context.names(), error=type(exc).__name__)
         said = type(exc).__name__ if isinstance(exc, GeneratorExit) else f"{type(exc).__name__}: {exc}"
         return Errored(msgspec.json.encode(f"the attempt broke off: {said}"))
 

@@ -6,11 +6,13 @@ result, error text) travels beside it as `content`, JSON bytes that nothing here
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, assert_never, get_args
 
 from msgspec import Struct
 from msgspec.json import Decoder, Encoder
+from msgspec.structs import replace
 
 from domain.errors import UnknownEventType
 
@@ -37,6 +39,7 @@ class Created(_Data, frozen=True):
     run_at: datetime | None = None  # or: the moment at which it is due
     timeout: float | None = None  # seconds that each attempt may take; None: the job type's, or the worker's default
     tags: tuple[str, ...] = ()  # the caller's own words, to find the job by
+    trace: str | None = None  # id of the trace that the request belonged to
 
 
 class Queued(_Data, frozen=True):
@@ -49,6 +52,7 @@ class Queued(_Data, frozen=True):
     max_attempts: int
     isolated: bool = False  # the attempt before was lost, so this one runs in a process of its own
     reason: str | None = None  # of a retry by hand
+    trace: str | None = None  # of the same
 
 
 class Started(_Data, frozen=True):
@@ -88,6 +92,7 @@ class CancelRequested(_Data, frozen=True):
     """Somebody asked to cancel a job that is running; its worker is told and closes the attempt."""
 
     reason: str | None = None
+    trace: str | None = None
 
 
 class Cancelled(_Data, frozen=True):
@@ -96,6 +101,7 @@ class Cancelled(_Data, frozen=True):
     attempt: int | None = None
     worker: str | None = None
     reason: str | None = None
+    trace: str | None = None
 
 
 Event = Created | Queued | Started | Attempted | Completed | Failed | CancelRequested | Cancelled
@@ -123,6 +129,16 @@ class RecordedEvent(Struct, frozen=True):
 
 _encode = Encoder().encode
 _decoders: dict[str, Decoder[Event]] = {name: Decoder(cls) for name, cls in EVENT_TYPES.items()}
+
+
+def traced(events: Sequence[NewEvent], trace: str | None) -> list[NewEvent]:
+    """What a request decided, with the id of its trace in each event that keeps one."""
+    return [
+        replace(new, event=replace(new.event, trace=trace))
+        if isinstance(new.event, Created | Queued | CancelRequested | Cancelled)
+        else new
+        for new in events
+    ]
 
 
 def type_name(event: Event) -> str:

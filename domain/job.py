@@ -194,6 +194,7 @@ def create(
     run_at: datetime | None = None,
     timeout: float | None = None,
     tags: Sequence[str] = (),
+    trace: str | None = None,
 ) -> list[NewEvent]:
     """Begin a job. `payload` is JSON, kept byte for byte; at most one of `delay` (seconds) and `run_at` is given.
 
@@ -210,6 +211,7 @@ def create(
         run_at=run_at,
         timeout=checked_timeout(timeout),
         tags=checked_tags(tags) if tags else (),
+        trace=trace,
     )
     return [NewEvent(event, payload)]
 

@@ -43,7 +43,11 @@ class Context(Protocol):
 
     @property
     def log(self) -> LoggerAdapter[Any]:
-        """A logger whose lines carry the job's id and attempt."""
+        """A logger whose lines carry the job's id, attempt and trace."""
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that the job was posted in (W3C Trace Context: 32 hexadecimal digits), to pass it on to what is called."""
 
     @property
     def should_stop(self) -> bool:

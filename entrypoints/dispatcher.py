@@ -222,8 +222,20 @@ class Dispatcher:
         self._lost += len(closed)
         for worker in removed:
             _log.warning("worker given up: its heartbeat stood still", worker=worker)
+        traces: Mapping[str, tuple[int | None, str | None]] = {}
+        if closed:
+            with suppress(Unavailable):  # the lines without them are better than none
+                traces = await self._database.traces(closed)
         for job in closed:
-            _log.warning("attempt lost", job_id=job.id, attempt=job.attempts, worker=job.worker)
+            position, trace = traces.get(job.id, (None, None))
+            _log.warning(
+                "attempt lost",
+                job_id=job.id,
+                attempt=job.attempts,
+                worker=job.worker,
+                position=position,
+                trace_id=trace,
+            )
         return WATCH_EVERY
 
     async def _mend(self) -> float:

@@ -127,7 +127,7 @@ def _row(event: RecordedEvent, job: Job) -> tuple[str, ...]:
 
 def _details(event: RecordedEvent) -> str:
     """What the other columns, or the events before, do not say already."""
-    said = {"attempt", "used"}
+    said = {"attempt", "used", "trace"}
     if getattr(event.event, "worker", None) == event.actor:
         said.add("worker")
     if isinstance(event.event, Queued):

@@ -193,11 +193,12 @@ async def _show_events(log: ReplayLog, wish: Wish, horizon: Horizon) -> None:
 
 
 # Nobody knows the widest cell of what is still to come, so the columns are as wide as usual cells are.
+_NOT_TOLD = {"trace"}  # in a table; --format has it
 _LINE = "{:>10}  {:<24}  {:<36}  {:>7}  {:<15}  {:<20}  {}"
 
 
 def _table_line(event: LoggedEvent) -> str:
-    told = f"{facts(event.data)}  {shortened(event.content)}"
+    told = f"{facts(event.data, without={'trace'})}  {shortened(event.content)}"
     return (
         _LINE.format(
             event.position,

@@ -21,6 +21,7 @@ class HandlerContext(Struct, kw_only=True):
     attempt: int = 1
     created_at: datetime = CREATED_AT
     should_stop: bool = False
+    trace_id: str | None = None
     progressed: list[tuple[float, str]] = field(default_factory=list)
 
     @property

@@ -25,6 +25,8 @@ class Start(Struct, frozen=True, tag=True):
     job_id: str
     attempt: int
     created_at: datetime
+    position: int
+    trace_id: str | None
     settings: dict[str, Any]
     result_max_bytes: int
     log_level: int

@@ -16,7 +16,6 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from threading import Lock, Thread
 
 from adapters.job_types import outcomes
@@ -32,7 +31,14 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 _ORPHANED = 3  # exit code; nobody is left to see it
 _MAX_LOG_BYTES = 64 * 1024  # of a log line with its fields; a longer one has them described and cut
 _MAX_LOG_FIELDS = 20  # then
-_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "job_id", "attempt"}
+_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "job_id",
+    "attempt",
+    "position",
+    "trace_id",
+}
 
 
 def main() -> None:
@@ -49,7 +55,7 @@ def main() -> None:
         os._exit(_ORPHANED)
     sys.path[:] = start.import_path
     logging.basicConfig(handlers=[_ReportingHandler(reports)], level=start.log_level, force=True)
-    context = _ReportingContext(start.job_id, start.attempt, start.created_at, reports=reports)
+    context = _ReportingContext(start, reports)
     try:
         code = prepare(load_job_type(start.job_type, start.settings))
         run = _run_async if code.is_async else _run_plain
@@ -147,8 +153,10 @@ class _Reports:
 class _ReportingContext(AttemptContext):
     __slots__ = ("_reports",)
 
-    def __init__(self, job_id: str, attempt: int, created_at: datetime, *, reports: _Reports) -> None:
-        super().__init__(job_id, attempt, created_at)
+    def __init__(self, start: Start, reports: _Reports) -> None:
+        super().__init__(
+            start.job_id, start.attempt, start.created_at, position=start.position, trace_id=start.trace_id
+        )
         self._reports = reports
 
     def progress(self, fraction: float, note: str = "") -> None:

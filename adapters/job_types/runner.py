@@ -105,6 +105,8 @@ class JobTypeRunner:
             job_id=context.job_id,
             attempt=context.attempt,
             created_at=context.created_at,
+            position=context.position,
+            trace_id=context.trace_id,
             settings=self._settings,
             result_max_bytes=self._result_max_bytes,
             log_level=logging.getLogger("jobledger.job").getEffectiveLevel(),

@@ -45,6 +45,13 @@ class PostgresDispatch:
         rows, _ = await self._execute("orphaned_jobs", limit=limit)
         return [job_of_row(row[0], row[1:]) for row in rows]
 
+    async def traces(self, jobs: Sequence[Job]) -> Mapping[str, tuple[int | None, str | None]]:
+        """Of each job by its id: the position of the event after it, and its trace. Raises Unavailable."""
+        rows, _ = await self._execute(
+            "lost_traces", job_ids=[job.id for job in jobs], versions=[job.version for job in jobs]
+        )
+        return {job_id: (position, trace) for job_id, position, trace in rows}
+
     async def hold(self, *, relayed_position: int, redis_state: str) -> bool:
         """See Lease.hold."""
         _, changed = await self._execute(

@@ -19,6 +19,7 @@ from entrypoints.api.models import BatchAnswer, BatchItem
 from entrypoints.api.new_job import read_batch_job
 from entrypoints.api.problems import BODY_TOO_LARGE, Problem, problem_document, problem_of
 from entrypoints.api.request_body import read_body
+from entrypoints.api.tracing import trace_of, trace_response
 
 _AT_A_STRETCH = 200  # items that are read before other requests get a turn: about a millisecond
 
@@ -41,10 +42,11 @@ class BatchEndpoints:
         body = await read_body(headers, receive, limit=self._max_batch_bytes, setting="MAX_BATCH_BYTES")
         items = split_batch(body, form)
         actor = actor_of(scope)
+        trace = trace_of(scope["headers"])  # one for all of the request
         wanted: list[CreateJob | Problem] = []
         for number, item in enumerate(items, start=1):
             try:
-                wanted.append(self._wanted(item, actor=actor))
+                wanted.append(self._wanted(item, actor=actor, trace=trace))
             except Problem as exc:
                 wanted.append(exc)
             if number % _AT_A_STRETCH == 0:
@@ -56,13 +58,13 @@ class BatchEndpoints:
         answer = BatchAnswer(
             created=len(answers) - refused - replayed, replayed=replayed, refused=refused, items=answers
         )
-        return json_answer(answer, status=207 if refused else 201)
+        return json_answer(answer, status=207 if refused else 201, headers=(trace_response(trace),))
 
-    def _wanted(self, item: bytes, *, actor: str) -> CreateJob:
+    def _wanted(self, item: bytes, *, actor: str, trace: str) -> CreateJob:
         if len(item) > self._max_body_bytes:
             raise Problem(BODY_TOO_LARGE, f"a job may be at most {self._max_body_bytes} bytes long (MAX_BODY_BYTES)")
         new_job = read_batch_job(item, self._job_types)
-        return job_to_create(new_job, actor=actor, key=new_job.idempotency_key, body=item)
+        return job_to_create(new_job, actor=actor, key=new_job.idempotency_key, trace=trace, body=item)
 
 
 def _item(result: JobCreated | JobledgerError | Problem, scope: Scope) -> BatchItem:

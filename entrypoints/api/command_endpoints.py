@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import structlog
 from litestar.types import Receive, Scope
 from msgspec.json import Decoder
 
@@ -10,6 +11,7 @@ from commands.cancel_job import cancel_job
 from commands.ports import EventLog, JobReader
 from commands.retry_job import retry_job
 from domain.ids import parse_job_id
+from domain.job import Job
 from entrypoints.api.access import actor_of
 from entrypoints.api.answers import Answer, json_answer
 from entrypoints.api.job_view import job_view
@@ -18,8 +20,10 @@ from entrypoints.api.new_job import is_nested_deeper
 from entrypoints.api.preconditions import etag, read_if_match
 from entrypoints.api.problems import INVALID_REASON, MALFORMED_JSON, Problem
 from entrypoints.api.request_body import read_body, require_json
+from entrypoints.api.tracing import trace_of, trace_response
 
 _decode = Decoder(Reason).decode
+_log = structlog.get_logger(__name__)
 _MAX_NESTING = 64  # of fields that mean nothing here
 
 
@@ -35,21 +39,37 @@ class CommandEndpoints:
         """POST /jobs/{id}/cancel."""
         job_id, versions = _job_id(scope), read_if_match(scope["headers"])
         reason = await self._reason(scope, receive)
+        trace = trace_of(scope["headers"])
         job = await cancel_job(
-            job_id, reason=reason, actor=actor_of(scope), versions=versions, log=self._log, jobs=self._jobs
+            job_id,
+            reason=reason,
+            actor=actor_of(scope),
+            versions=versions,
+            log=self._log,
+            jobs=self._jobs,
+            trace=trace,
         )
+        _log.info("cancelled", **_names(job, trace))
         # 202: it was asked for, and its worker will do it.
         status = 202 if job.state == "CancelRequested" else 200
-        return json_answer(job_view(job), status=status, headers=(etag(job.version),))
+        return json_answer(job_view(job), status=status, headers=(etag(job.version), trace_response(trace)))
 
     async def retry(self, scope: Scope, receive: Receive) -> Answer:
         """POST /jobs/{id}/retry."""
         job_id, versions = _job_id(scope), read_if_match(scope["headers"])
         reason = await self._reason(scope, receive)
+        trace = trace_of(scope["headers"])
         job = await retry_job(
-            job_id, reason=reason, actor=actor_of(scope), versions=versions, log=self._log, jobs=self._jobs
+            job_id,
+            reason=reason,
+            actor=actor_of(scope),
+            versions=versions,
+            log=self._log,
+            jobs=self._jobs,
+            trace=trace,
         )
-        return json_answer(job_view(job), headers=(etag(job.version),))
+        _log.info("retried", **_names(job, trace))
+        return json_answer(job_view(job), headers=(etag(job.version), trace_response(trace)))
 
     async def _reason(self, scope: Scope, receive: Receive) -> str | None:
         headers = dict(scope["headers"])
@@ -69,6 +89,10 @@ class CommandEndpoints:
 
 def _invalid(detail: str) -> Problem:
     return Problem(INVALID_REASON, f"reason {detail}", errors=[FieldError("reason", detail, "#/reason")])
+
+
+def _names(job: Job, trace: str) -> dict[str, object]:
+    return {"job_id": job.id, "state": job.state, "version": job.version, "trace_id": trace}
 
 
 def _job_id(scope: Scope) -> str:

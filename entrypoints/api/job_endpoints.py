@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
+from logging import DEBUG
 
+import structlog
 from litestar.types import Receive, Scope
 from msgspec import UNSET
 
@@ -28,11 +30,14 @@ from entrypoints.api.preconditions import etag
 from entrypoints.api.preferences import applied, unless_gone, wanted_wait
 from entrypoints.api.problems import JOB_NOT_FOUND, Problem
 from entrypoints.api.request_body import read_body, require_json
+from entrypoints.api.tracing import new_trace, trace_of, trace_response
+
+_log = structlog.get_logger(__name__)
 
 _REPLAYED: Header = (b"idempotency-replayed", b"true")
 
 
-def job_to_create(new_job: NewJob, *, actor: str, key: str | None, body: bytes) -> CreateJob:
+def job_to_create(new_job: NewJob, *, actor: str, key: str | None, trace: str, body: bytes) -> CreateJob:
     """The command that a body asks for; with a key, the body's digest tells a repetition from another request."""
     return CreateJob(
         type=new_job.type,
@@ -45,6 +50,7 @@ def job_to_create(new_job: NewJob, *, actor: str, key: str | None, body: bytes) 
         max_attempts=new_job.max_attempts,
         timeout=new_job.timeout_seconds,
         tags=new_job.tags or (),
+        trace=trace,
     )
 
 
@@ -65,6 +71,7 @@ class JobEndpoints:
         self._jobs = jobs
         self._job_types = job_types
         self._max_body_bytes = max_body_bytes
+        self._in_detail = _log.is_enabled_for(DEBUG)
 
     async def create(self, scope: Scope, receive: Receive) -> Answer:
         """POST /jobs."""
@@ -74,18 +81,21 @@ class JobEndpoints:
         key_text = read_idempotency_key(scope["headers"]) if b"idempotency-key" in headers else None
         body = await read_body(headers, receive, limit=self._max_body_bytes)
         new_job = read_new_job(body, self._job_types)
-        command = job_to_create(new_job, actor=actor_of(scope), key=key_text, body=body)
+        trace = trace_of(scope["headers"]) if b"traceparent" in headers else new_trace()
+        command = job_to_create(new_job, actor=actor_of(scope), key=key_text, trace=trace, body=body)
         created = await self._creator.create(command)
+        if self._in_detail:
+            _log.debug("job created", job_id=created.job_id, position=created.position, trace_id=trace)
         wait = wanted_wait(scope["headers"]) if b"prefer" in headers else None
         if wait is not None:
-            return await self._create_and_wait(created, receive, wait)
+            return await self._create_and_wait(created, receive, wait, trace)
         job_id = created.job_id.encode("ascii")
-        location = (b"location", b"/jobs/" + job_id)
+        location, traced = (b"location", b"/jobs/" + job_id), trace_response(trace)
         return Answer(
             201,
             b'{"jobId":"%b"}' % job_id,
             content_type=b"application/json",
-            headers=(location, _REPLAYED) if created.replayed else (location,),
+            headers=(location, traced, _REPLAYED) if created.replayed else (location, traced),
         )
 
     async def find(self, scope: Scope, receive: Receive) -> Answer:
@@ -111,8 +121,8 @@ class JobEndpoints:
         kept = await self._jobs.payload(job_id)
         return json_answer(job_view(job, raw(kept)), headers=headers)
 
-    async def _create_and_wait(self, created: JobCreated, receive: Receive, wait: int) -> Answer:
-        headers = [(b"location", b"/jobs/" + created.job_id.encode("ascii")), applied(wait)]
+    async def _create_and_wait(self, created: JobCreated, receive: Receive, wait: int, trace: str) -> Answer:
+        headers = [(b"location", b"/jobs/" + created.job_id.encode("ascii")), applied(wait), trace_response(trace)]
         if created.replayed:
             headers.append(_REPLAYED)
         try:

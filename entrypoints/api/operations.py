@@ -160,6 +160,24 @@ _ETAG: dict[str, JsonObject] = {
         "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
     }
 }
+_TRACEPARENT: JsonObject = {
+    "name": "traceparent",
+    "in": "header",
+    "required": False,
+    "description": (
+        "The trace that the request belongs to (W3C Trace Context). Its id is kept with the job, and stands in the log lines of "
+        "all processes. One that is not valid counts as none, and then an id is made here."
+    ),
+    "schema": _TEXT,
+    "example": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+}
+_TRACED: dict[str, JsonObject] = {
+    "traceresponse": {
+        "description": "The id of the trace, whoever made it, in the form of `traceparent`.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"},
+    }
+}
 _IF_MATCH: JsonObject = {
     "name": "If-Match",
     "in": "header",
@@ -277,7 +295,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "Answers when the job is durable: from then on it is run, whatever happens, and `GET` finds it. "
             "The payload is not judged here; one that its job type cannot use fails when it runs."
         ),
-        parameters=(_KEY, _PREFER),
+        parameters=(_KEY, _PREFER, _TRACEPARENT),
         body=NewJob,
         replies=(
             Reply(
@@ -291,6 +309,7 @@ OPERATIONS: tuple[Operation, ...] = (
                         "schema": {"type": "string", "format": "uri-reference"},
                     },
                     **_APPLIED,
+                    **_TRACED,
                     "Idempotency-Replayed": {
                         "description": "`true` if an earlier request with this Idempotency-Key created the job.",
                         "schema": {"type": "string", "const": "true"},
@@ -415,11 +434,12 @@ OPERATIONS: tuple[Operation, ...] = (
             "order: those that are not refused are durable together. Where the answer is lost, the batch may be sent "
             "again if each job has a key; those that were created are then `replayed`."
         ),
+        parameters=(_TRACEPARENT,),
         body=BatchJob,
         takes_many=True,
         replies=(
-            Reply(201, "All are kept and will run.", BatchAnswer),
-            Reply(207, "Some or all have a problem.", BatchAnswer),
+            Reply(201, "All are kept and will run.", BatchAnswer, _TRACED),
+            Reply(207, "Some or all have a problem.", BatchAnswer, _TRACED),
         ),
         problems=(INVALID_BATCH, MALFORMED_JSON, BODY_TOO_LARGE, TOO_MANY_JOBS, NOT_JSON, UNAVAILABLE),
     ),
@@ -434,12 +454,12 @@ OPERATIONS: tuple[Operation, ...] = (
             "seconds: async code is cancelled; plain code is asked to stop, and goes on until it does. Then the job is "
             "`cancelled`, or `completed` where its effect was there first. The body may be left out."
         ),
-        parameters=(_JOB_ID, _IF_MATCH),
+        parameters=(_JOB_ID, _IF_MATCH, _TRACEPARENT),
         body=Reason,
         needs_body=False,
         replies=(
-            Reply(200, "It is cancelled.", JobView, _ETAG),
-            Reply(202, "It runs, and its worker is told.", JobView, _ETAG),
+            Reply(200, "It is cancelled.", JobView, _ETAG | _TRACED),
+            Reply(202, "It runs, and its worker is told.", JobView, _ETAG | _TRACED),
         ),
         problems=_COMMAND_PROBLEMS,
     ),
@@ -452,10 +472,10 @@ OPERATIONS: tuple[Operation, ...] = (
         description=(
             "It is queued at once, with as many attempts as it had at first; their numbers run on. The body may be left out."
         ),
-        parameters=(_JOB_ID, _IF_MATCH),
+        parameters=(_JOB_ID, _IF_MATCH, _TRACEPARENT),
         body=Reason,
         needs_body=False,
-        replies=(Reply(200, "It is queued.", JobView, _ETAG),),
+        replies=(Reply(200, "It is queued.", JobView, _ETAG | _TRACED),),
         problems=_COMMAND_PROBLEMS,
     ),
     Operation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from logging import INFO
 from typing import Any
 
 
@@ -15,6 +16,12 @@ class FakeReport:
     def events(self) -> list[str]:
         """The events alone."""
         return [event for event, _ in self.lines]
+
+    def is_enabled_for(self, level: int) -> bool:
+        return level >= INFO
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Not kept: tests are about what people read."""
 
     def info(self, event: str, **fields: object) -> None:
         self.lines.append((event, fields))

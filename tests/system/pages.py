@@ -29,6 +29,7 @@ _ALWAYS = [
     (re.compile(r"(/[^\s\"']+)+/output\b"), "<output>"),
     (re.compile(r"(?<=\"position\": )\d+|(?<=date: ).*|(?<=content-length: )\d+|(?<=\"lagSeconds\":)[\d.]+"), "<…>"),
     (re.compile(r"(?<=sha256:)[0-9a-f]{64}"), "<digest>"),
+    (re.compile(r"\b[0-9a-f]{32}(-[0-9a-f]{16}-00)?\b"), "<trace>"),
     (re.compile(r" +"), " "),  # columns are as wide as what stands in them
 ]
 _NUMBERS = [(re.compile(r"(?<![\w<])\d[\d,]*(\.\d+)?"), "<n>")]

@@ -20,13 +20,14 @@ def test_it_is_what_authors_of_job_types_are_promised() -> None:
 
 
 def test_its_log_lines_carry_the_ids_beside_the_fields_of_the_author(caplog: pytest.LogCaptureFixture) -> None:
-    context = AttemptContext("j1", 2, CREATED_AT)
+    context = AttemptContext("j1", 2, CREATED_AT, position=7, trace_id="4bf9")
 
     with caplog.at_level(logging.INFO, logger="jobledger.job"):
         context.log.info("sent", extra={"to": "a@example.com"})
 
     fields = vars(caplog.records[0])
     assert (fields["job_id"], fields["attempt"], fields["to"]) == ("j1", 2, "a@example.com")
+    assert (fields["position"], fields["trace_id"]) == (7, "4bf9")
 
 
 def test_only_the_newest_progress_is_kept_within_its_bounds() -> None:

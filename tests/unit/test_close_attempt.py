@@ -42,8 +42,8 @@ async def close(log: FakeEventLog, job: Job, outcome: Outcome, stopped_for: Stop
     ended = Ended(job, outcome, stopped_for, 5.0)
     while True:
         [answer] = await close_attempts([ended], policy=POLICY, actor="w1", log=log)
-        if isinstance(answer, bool):
-            return answer
+        if not isinstance(answer, Ended):
+            return answer > 0
         ended = answer
 
 

@@ -35,7 +35,7 @@ async def test_a_job_begins_with_what_its_first_attempt_needs() -> None:
     created = await creator(log).create(wanted(payload=b'{ "a": 1}'))
 
     [event] = log.events
-    assert created == JobCreated(event.job_id)
+    assert created == JobCreated(event.job_id, position=1)
     assert event.event == Created(type="CSV_EXPORT", priority="high", attempt=1, used=0, max_attempts=3)
     assert event.content == b'{ "a": 1}'
     assert event.actor == "anonymous"
