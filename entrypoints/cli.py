@@ -27,8 +27,12 @@ from entrypoints.replay_command import replay
 from entrypoints.retry_command import EPILOGUE as RETRY_EXAMPLES
 from entrypoints.retry_command import retry
 from entrypoints.settings import Settings, read_settings
+from entrypoints.status_command import EPILOGUE as STATUS_EXAMPLES
+from entrypoints.status_command import status
 from entrypoints.submit_command import EPILOGUE as SUBMIT_EXAMPLES
 from entrypoints.submit_command import submit
+from entrypoints.tail_command import EPILOGUE as TAIL_EXAMPLES
+from entrypoints.tail_command import tail
 from entrypoints.verify_command import EPILOGUE as VERIFY_EXAMPLES
 from entrypoints.verify_command import verify
 
@@ -54,6 +58,8 @@ app.command(rebuild, help_epilogue=REBUILD_EXAMPLES)
 app.command(verify, help_epilogue=VERIFY_EXAMPLES)
 app.command(submit, help_epilogue=SUBMIT_EXAMPLES)
 app.command(retry, help_epilogue=RETRY_EXAMPLES)
+app.command(status, help_epilogue=STATUS_EXAMPLES)
+app.command(tail, help_epilogue=TAIL_EXAMPLES)
 app.command(keys)
 
 

@@ -24,9 +24,10 @@ _LEVEL_COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[
 _FIRST = ("timestamp", "level", "process", "event")  # in JSON lines
 
 
-def set_up_logs(process: str, settings: Settings) -> None:
-    """Send the log lines of this process to the standard output, in the format and from the level that `settings` name."""
-    output = _Output(sys.stdout)
+def set_up_logs(process: str, settings: Settings, *, to: TextIO | None = None) -> None:
+    """Send the log lines of this process to the standard output, or to `to`, as `settings` say: format and level."""
+    stream = to or sys.stdout
+    output = _Output(stream)
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -36,8 +37,8 @@ def set_up_logs(process: str, settings: Settings) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     rendering: list[Processor]
-    if is_console(settings, sys.stdout):
-        rendering = [_console(colours=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))]
+    if is_console(settings, stream):
+        rendering = [_console(colours=stream.isatty() and not os.environ.get("NO_COLOR"))]
     else:
         rendering = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
     structlog.configure(
