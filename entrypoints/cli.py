@@ -15,6 +15,8 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from domain.errors import JobledgerError
+from entrypoints.doctor_command import EPILOGUE as DOCTOR_EXAMPLES
+from entrypoints.doctor_command import doctor
 from entrypoints.health_check import EPILOGUE as HEALTH_EXAMPLE
 from entrypoints.health_check import health
 from entrypoints.history_command import EPILOGUE as HISTORY_EXAMPLES
@@ -51,6 +53,7 @@ app = App(
 )
 
 
+app.command(doctor, help_epilogue=DOCTOR_EXAMPLES)
 app.command(health, help_epilogue=HEALTH_EXAMPLE)
 app.command(history, help_epilogue=HISTORY_EXAMPLES)
 app.command(replay, help_epilogue=REPLAY_EXAMPLES)

@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec.structs import replace
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -19,8 +20,9 @@ from commands.status import COUNTED, Status, StatusReader, WorkerStatus
 from domain.events import PRIORITIES
 from domain.moment import timestamp
 from entrypoints.reading import put, run_reading
-from entrypoints.settings import InvalidSetting, Settings, read_settings
+from entrypoints.settings import Settings, read_settings
 from entrypoints.table_text import harmless
+from entrypoints.which_database import database_of
 
 EPILOGUE = "For programs: `jobledger status --json`. Example: `jobledger status`"
 
@@ -60,8 +62,7 @@ async def _show(settings: Settings, *, once: bool, as_json: bool) -> None:
     from adapters.postgres.status_reader import PostgresStatusReader
     from entrypoints import wiring
 
-    if not settings.database_url:
-        raise InvalidSetting("DATABASE_URL", "", "must be set for this command: it says which service to look at")
+    settings = replace(settings, database_url=database_of(settings))
     async with wiring.pool(settings, application="status", size=1) as pool:
         reader = PostgresStatusReader(pool)
         if not once:

@@ -13,6 +13,7 @@ import structlog
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from commands.follow_log import LogFollower, LoggedEvent
 from commands.outages import Outages
@@ -21,8 +22,9 @@ from domain.ids import parse_job_id
 from domain.moment import timestamp
 from entrypoints.history_command import JobId
 from entrypoints.reading import put, run_reading
-from entrypoints.settings import InvalidSetting, Settings, read_settings
+from entrypoints.settings import Settings, read_settings
 from entrypoints.table_text import harmless, shortened
+from entrypoints.which_database import database_of
 
 EPILOGUE = (
     "What fails, as it fails: `jobledger tail --event Failed --event Attempted`. Everything, from the beginning, for programs:"
@@ -104,8 +106,7 @@ async def _follow(settings: Settings, wanted: _Wanted, *, after: int | None, as_
     from entrypoints import wiring
     from entrypoints.logs import set_up_logs
 
-    if not settings.database_url:
-        raise InvalidSetting("DATABASE_URL", "", "must be set for this command: it says which log to follow")
+    settings = replace(settings, database_url=database_of(settings))
     set_up_logs("tail", settings, to=sys.stderr)  # what is said of outages must not come between the events
     outages = Outages(report=structlog.get_logger(__name__))
     async with wiring.pool(settings, application="tail", size=1) as pool:

@@ -6,6 +6,7 @@ It listens on the loopback address only and asks for a random password: a shared
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import secrets
 import signal
@@ -89,6 +90,17 @@ def prepare_valkey(data_dir: Path, *, port: int, durable: bool = True) -> Valkey
         orphaned=signal.SIGTERM,  # it writes its file out and ends
     )
     return ValkeyServer(program=program, url=f"redis://:{password}@127.0.0.1:{port}/0", port=port, password=password)
+
+
+def running_valkey_url(data_dir: Path) -> str | None:
+    """The URL of the server that runs on `data_dir`/valkey now; None if there is none, or it is not for this user."""
+    home = data_dir / _HOME
+    try:
+        os.kill(int((home / _PID_FILE).read_text()), 0)
+        found = dict(line.partition(" ")[::2] for line in (home / _CONFIG).read_text().splitlines())
+    except (OSError, ValueError):
+        return None
+    return f"redis://:{found['requirepass']}@127.0.0.1:{found['port']}/0"
 
 
 def _binary() -> Path:

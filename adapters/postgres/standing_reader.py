@@ -30,10 +30,15 @@ class PostgresStandingReader:
                 row = await cursor.fetchone()
         if row is None:
             raise Unavailable("read standing: no answer", dependency=NAME)
-        head, readers, oldest, workers = row
-        return Standing(
-            head=head,
-            readers={name: ReaderStanding(position, age) for name, (position, age) in (readers or {}).items()},
-            oldest=oldest or {},
-            workers=workers or {},
-        )
+        return standing_of_row(row)
+
+
+def standing_of_row(row: tuple[Any, ...]) -> Standing:
+    """What the statement standing.sql answers."""
+    head, readers, oldest, workers = row
+    return Standing(
+        head=head,
+        readers={name: ReaderStanding(position, age) for name, (position, age) in (readers or {}).items()},
+        oldest=oldest or {},
+        workers=workers or {},
+    )
