@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from domain.events import Attempted, Completed, Failed, Queued, RecordedEvent, Started
+from domain.events import Attempted, Completed, Created, Failed, Queued, RecordedEvent, Started
 from tests.system.service import Service
+from tests.system.test_metrics import families_of
 
 LIVENESS = 3  # seconds
 SETTINGS = {"LIVENESS_SECONDS": LIVENESS}
@@ -30,6 +31,14 @@ def test_jobs_of_a_killed_worker_end_elsewhere_each_in_a_process_of_its_own(shar
         assert isinstance(queued, Queued)
         assert (queued.attempt, queued.used, queued.isolated) == (2, 1, True)
         assert (again, completed) == (Started(attempt=2, worker=alive), Completed(attempt=2, worker=alive))
+        [line] = [line for line in shared["dispatcher"].lines if line.get("job_id") == job_id]
+        created, _, closing, *_ = shared.log(job_id)
+        assert isinstance(created.event, Created)
+        told = {"event": "attempt lost", "attempt": 1, "position": closing.position, "trace_id": created.event.trace}
+        assert told.items() <= line.items()
+    seen = families_of(shared, "dispatcher")
+    assert seen["jobledger_workers_given_up_total"].samples[0].value >= 1
+    assert seen["jobledger_attempts_lost_total"].samples[0].value >= len(jobs)
     ran_in = [fact["pid"] for job_id in jobs for fact in shared.tally(job_id, "begin") if fact["attempt"] == 2]
     assert len({*ran_in, shared["worker 2"].pid}) == 4
 
