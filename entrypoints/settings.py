@@ -77,6 +77,12 @@ class Settings(Struct, frozen=True, rename="upper", kw_only=True):
     jobledger_api_key: str = ""  # the token that `jobledger submit` sends; the service itself needs none
     max_body_bytes: Count = 1024 * 1024
     max_batch_bytes: Count = 16 * 1024 * 1024  # of a request with many jobs
+    request_head_seconds: Seconds = 10.0  # in which a request's line and headers must arrive
+    request_body_seconds: Seconds = 60.0  # in which the whole body must
+    max_requests_per_second: Annotated[int, Meta(ge=0)] = (
+        0  # of one key, or one address, to one API process; 0: no limit
+    )
+    max_event_streams: Count = 1000  # open at once in one API process
     idempotency_key_hours: Seconds = 24.0
     ready_max_lag_seconds: Seconds = 30.0  # how far the read side may be behind the log before /readyz turns red
 

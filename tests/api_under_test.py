@@ -48,6 +48,9 @@ def make_api(
     *,
     output_dir: Path = Path("output"),
     keys: KeyRing | None = None,
+    max_requests_per_second: int = 0,
+    max_event_streams: int = 100,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Litestar:
     """The application over these fakes, and over files in that directory. Without `keys` everyone is let in."""
     outages = outages or Outages(report=FakeReport())
@@ -64,8 +67,10 @@ def make_api(
         job_types=JOB_TYPES,
         new_job_id=lambda: str(uuid_utils.uuid7()),
         max_attempts=3,
-        max_body_bytes=MAX_BODY_BYTES,
+        max_body_bytes=max_body_bytes,
         max_batch_bytes=MAX_BATCH_BYTES,
+        max_requests_per_second=max_requests_per_second,
+        max_event_streams=max_event_streams,
         max_lag=30.0,
     )
 

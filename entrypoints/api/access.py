@@ -15,6 +15,7 @@ from commands.key_ring import Caller, KeyRing
 from domain.api_key import KeyScope, allows, digest_of
 from entrypoints.api.answers import Answer, Endpoint, Header
 from entrypoints.api.problems import KEY_NOT_ACCEPTED, KEY_REQUIRED, SCOPE_INSUFFICIENT, Problem
+from entrypoints.api.rate_limit import RateLimit
 
 # By method and path, as the OpenAPI document writes them; HEAD is as GET. None: open to everyone, whether there are keys or not.
 ACCESS: Mapping[tuple[str, str], KeyScope | None] = {
@@ -43,15 +44,21 @@ _REALM = 'Bearer realm="jobledger"'
 
 
 class Doorkeeper:
-    """Lets requests in, or not. `keys` is asked; whom it knows stands in the scope afterwards, for `caller_of`."""
+    """Lets requests in, or not. `keys` is asked; whom it knows stands in the scope afterwards, for `caller_of`.
 
-    def __init__(self, keys: KeyRing) -> None:
+    `limit` counts what each key sends, or each address while there are no keys. None: nobody counts.
+    """
+
+    def __init__(self, keys: KeyRing, limit: RateLimit | None = None) -> None:
         self._keys = keys
+        self._limit = limit
 
     def guarded(self, endpoint: Endpoint, *, needed: KeyScope | None) -> Endpoint:
-        """The endpoint, which hears of no request that is not let in: those raise Problem 401 or 403, or Unavailable."""
+        """The endpoint, which hears of no request that is not let in: those raise Problem 401, 403 or 429, or Unavailable."""
         if needed is None:
             return endpoint
+        if self._limit is not None:
+            return self._counted(endpoint, needed=needed, limit=self._limit)
 
         # Not a coroutine around the endpoint's, as it is the endpoint's own that is given back.
         def let_in(scope: Scope, receive: Receive) -> Awaitable[Answer]:
@@ -60,7 +67,17 @@ class Doorkeeper:
 
         return let_in
 
-    def _let_in(self, scope: Scope, needed: KeyScope) -> None:
+    def _counted(self, endpoint: Endpoint, *, needed: KeyScope, limit: RateLimit) -> Endpoint:
+        async def let_in(scope: Scope, receive: Receive) -> Answer:
+            caller = self._let_in(scope, needed)
+            told = limit.take(_address_of(scope) if caller is self._keys.open_to else caller.name)
+            answer = await endpoint(scope, receive)
+            answer.headers.extend(told)
+            return answer
+
+        return let_in
+
+    def _let_in(self, scope: Scope, needed: KeyScope) -> Caller:
         caller = self._keys.open_to or self._holder(scope)
         if not allows(caller.scope, needed):
             raise Problem(
@@ -69,6 +86,7 @@ class Doorkeeper:
                 headers=[_challenge("insufficient_scope", f'scope="{needed}"')],
             )
         cast("dict[str, Any]", scope)[_CALLER] = caller
+        return caller
 
     def _holder(self, scope: Scope) -> Caller:
         given = [value for name, value in scope["headers"] if name == b"authorization"]
@@ -90,6 +108,11 @@ def caller_of(scope: Scope) -> Caller:
     """Who asks, once he was let in by a guarded endpoint."""
     caller: Caller = cast("dict[str, Any]", scope)[_CALLER]
     return caller
+
+
+def _address_of(scope: Scope) -> str:
+    client = scope["client"]
+    return client[0] if client else ""
 
 
 def actor_of(scope: Scope) -> str:

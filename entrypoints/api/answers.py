@@ -15,6 +15,11 @@ Header = tuple[bytes, bytes]
 # An endpoint takes the raw request and answers, or raises what `entrypoints.api.problems` turns into an answer.
 Endpoint = Callable[[Scope, Receive], Awaitable["Answer"]]
 
+# On every answer, put there by the server: what a client is sent is what its content type says.
+NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+# What is told of jobs may be personal, and is old the moment after.
+NO_STORE: Header = (b"cache-control", b"no-store")
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -35,5 +40,5 @@ class Answer:
 
 
 def json_answer(value: Any, *, status: int = 200, headers: Iterable[Header] = ()) -> Answer:
-    """An answer of JSON; `value` is anything that msgspec encodes."""
-    return Answer(status, _encode(value), content_type=b"application/json", headers=headers)
+    """An answer of JSON, which nobody keeps; `value` is anything that msgspec encodes."""
+    return Answer(status, _encode(value), content_type=b"application/json", headers=(NO_STORE, *headers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -30,8 +31,10 @@ from entrypoints.api.job_endpoints import JobEndpoints
 from entrypoints.api.list_endpoint import ListEndpoint
 from entrypoints.api.openapi import openapi_document
 from entrypoints.api.problems import problem_answer
+from entrypoints.api.rate_limit import RateLimit
 from entrypoints.api.result_endpoint import ResultEndpoint
 from entrypoints.api.schema_endpoints import SchemaEndpoints
+from entrypoints.api.stream_places import StreamPlaces
 
 _JOB_PATH_LENGTH = len("/jobs/") + 36  # of a job's own path
 
@@ -52,13 +55,15 @@ def make_app(
     max_attempts: int,
     max_body_bytes: int,
     max_batch_bytes: int,
+    max_requests_per_second: int = 0,
+    max_event_streams: int = 1000,
     max_lag: float,
 ) -> Litestar:
     """Make the application.
 
     `keys` says who is let in. `outages` is told whether jobs can be read, and by `log` whether it can be written, which /readyz
     asks it. `new_job_id` gives a fresh UUID, version 7, at each call. `max_attempts` is for job types that do not say it
-    themselves.
+    themselves. `max_requests_per_second`: of one key or one address; 0: no limit.
     `max_lag`: seconds by which the read side may be behind the log before /readyz turns red.
     """
     creator = JobCreator(log=log, job_types=job_types, new_job_id=new_job_id, max_attempts=max_attempts)
@@ -69,10 +74,11 @@ def make_app(
     command = CommandEndpoints(log=log, jobs=jobs, max_body_bytes=max_body_bytes)
     find = _told(job.find, outages)
     result = _told(ResultEndpoint(jobs=jobs, files=files).result, outages)
-    events = EventEndpoints(jobs=jobs, follower=follower)
+    events = EventEndpoints(jobs=jobs, follower=follower, places=StreamPlaces(max_event_streams))
     watch = HealthEndpoints(health=health, outages=outages, keys=keys, max_lag=max_lag)
     schema = SchemaEndpoints(openapi_document(sorted(job_types)))
-    doorkeeper = Doorkeeper(keys)
+    limit = RateLimit(max_requests_per_second, now=time.monotonic) if max_requests_per_second else None
+    doorkeeper = Doorkeeper(keys, limit)
 
     def route(path: str, methods: Sequence[HttpMethod], endpoint: Endpoint) -> HTTPRouteHandler:
         return _route(path, methods, doorkeeper.guarded(endpoint, needed=needed_for(methods, _documented(path))))

@@ -20,12 +20,13 @@ from domain.ids import parse_job_id
 from domain.job import STATUS_AFTER
 from domain.moment import timestamp
 from entrypoints.api.access import caller_of
-from entrypoints.api.answers import Answer, json_answer
+from entrypoints.api.answers import NO_STORE, Answer, json_answer
 from entrypoints.api.event_query import EventQuery, read_event_query
 from entrypoints.api.event_stream import EVENT_STREAM, Heartbeats, beginning, lines_of, message_of
 from entrypoints.api.job_view import raw
 from entrypoints.api.models import EventList, EventView, History, LoggedEventView
 from entrypoints.api.problems import BEYOND_HEAD, JOB_NOT_FOUND, Problem
+from entrypoints.api.stream_places import StreamPlaces
 from entrypoints.api.streamed import StreamAnswer
 
 _log = structlog.get_logger(__name__)
@@ -37,9 +38,12 @@ EXAMINED = 10_000  # events that one page looks at before it is answered as it i
 class EventEndpoints:
     """Each method is one endpoint: it takes the raw request, and answers or raises what becomes a problem document."""
 
-    def __init__(self, *, jobs: JobReader, follower: LogFollower, examined: int = EXAMINED) -> None:
+    def __init__(
+        self, *, jobs: JobReader, follower: LogFollower, places: StreamPlaces, examined: int = EXAMINED
+    ) -> None:
         self._jobs = jobs
         self._follower = follower
+        self._places = places
         self._examined = examined
 
     async def of_job(self, scope: Scope, receive: Receive) -> Answer:
@@ -59,13 +63,13 @@ class EventEndpoints:
         wanted = query.types or EVENT_TYPES.keys()
         events = [_event_view(e) for e in history if e.position > after and type_name(e.event) in wanted]
         if is_live:
-            return _stream(
+            return self._stream(
                 self._live_of_job(
                     job_id, query, head, events, last=max(after, history[-1].position), caller=caller_of(scope)
                 )
             )
         if NDJSON in headers.get(b"accept", b""):
-            return Answer(200, lines_of(events), content_type=NDJSON)
+            return Answer(200, lines_of(events), content_type=NDJSON, headers=[NO_STORE])
         return json_answer(History(events))
 
     async def of_all(self, scope: Scope, receive: Receive) -> Answer:
@@ -76,7 +80,7 @@ class EventEndpoints:
             # Who does not say from where on wants to see what happens from now on.
             head = await self._follower.head()
             _require_reached(query.after, head)
-            return _stream(self._live(query, head if query.after is None else query.after, caller_of(scope)))
+            return self._stream(self._live(query, head if query.after is None else query.after, caller_of(scope)))
         events, page = await self._page(query)
         views = [_logged_view(event) for event in events]
         named: dict[str, str | int] = {"after": page.position, "limit": query.limit}
@@ -87,8 +91,19 @@ class EventEndpoints:
         path = "/events?" + urlencode(named, safe=",")
         link = [(b"link", f'<{path}>; rel="next"'.encode("ascii"))]
         if NDJSON in headers.get(b"accept", b""):
-            return Answer(200, lines_of(views), content_type=NDJSON, headers=link)
+            return Answer(200, lines_of(views), content_type=NDJSON, headers=[NO_STORE, *link])
         return json_answer(EventList(views, path, page.head), headers=link)
+
+    def _stream(self, pieces: AsyncGenerator[bytes]) -> Answer:
+        self._places.take()
+        return StreamAnswer(
+            200,
+            _told(pieces),
+            content_type=EVENT_STREAM,
+            # Neither a cache nor a proxy that collects answers may keep it back.
+            headers=[NO_STORE, (b"x-accel-buffering", b"no")],
+            ended=self._places.give_back,
+        )
 
     async def _page(self, query: EventQuery) -> tuple[list[LoggedEvent], EventsPage]:
         """At most so many events as are wanted, and how far the log was looked at."""
@@ -146,16 +161,6 @@ def _is_live(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
 def _require_reached(after: int | None, head: int) -> None:
     if after is not None and after > head:
         raise Problem(BEYOND_HEAD, f"the log ends at position {head}: there is no position {after} yet")
-
-
-def _stream(pieces: AsyncGenerator[bytes]) -> Answer:
-    return StreamAnswer(
-        200,
-        _told(pieces),
-        content_type=EVENT_STREAM,
-        # Neither a cache nor a proxy that collects answers may keep it back.
-        headers=[(b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")],
-    )
 
 
 async def _told(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

@@ -23,7 +23,6 @@ from entrypoints.api.models import HealthView, Liveness, PartView, Readiness
 _READ_TIMEOUT = 3.0
 # Seconds. The dispatcher reports Redis at least once a second: what is older says nothing of now.
 _REPORT_MAX_AGE = 10.0
-_NOT_CACHED = ((b"cache-control", b"no-store"),)
 
 
 class HealthEndpoints:
@@ -64,13 +63,13 @@ class HealthEndpoints:
 
     async def liveness(self, scope: Scope, receive: Receive) -> Answer:
         """GET /livez: 200 whenever the process can answer at all; nothing else is looked at."""
-        return json_answer(Liveness("ok"), headers=_NOT_CACHED)
+        return json_answer(Liveness("ok"))
 
     def _answer(self, parts: dict[str, PartView], *, is_working: bool) -> Answer:
         degraded = [name for name, part in parts.items() if part.status != "ok"]
         access: Literal["open", "keys"] = "keys" if self._keys.open_to is None else "open"
         view = HealthView("ok" if is_working else "unavailable", degraded, parts, access)
-        return json_answer(view, status=200 if is_working else 503, headers=_NOT_CACHED)
+        return json_answer(view, status=200 if is_working else 503)
 
     async def _read(self) -> Health:
         try:
@@ -138,7 +137,7 @@ def _workers(health: Health) -> PartView:
 
 def _readiness_answer(reasons: list[str]) -> Answer:
     view = Readiness("not ready" if reasons else "ready", reasons)
-    return json_answer(view, status=503 if reasons else 200, headers=_NOT_CACHED)
+    return json_answer(view, status=503 if reasons else 200)
 
 
 def _take_note_of_failure(reading: asyncio.Task[Health]) -> None:

@@ -19,7 +19,14 @@ from entrypoints.api.access import ACCESS
 from entrypoints.api.job_batch import MAX_JOBS
 from entrypoints.api.models import EXAMPLES, BatchJob, NewJob
 from entrypoints.api.operations import ANY_REQUEST, OPERATIONS, JsonObject, Operation, Reply
-from entrypoints.api.problems import KEY_NOT_ACCEPTED, KEY_REQUIRED, SCOPE_INSUFFICIENT, Kind
+from entrypoints.api.problems import (
+    KEY_NOT_ACCEPTED,
+    KEY_REQUIRED,
+    REQUEST_TOO_SLOW,
+    SCOPE_INSUFFICIENT,
+    TOO_MANY_REQUESTS,
+    Kind,
+)
 
 _DESCRIPTION = """\
 Post jobs, ask what became of them, and see everything that happened to them: each job is a list of events that are never \
@@ -28,7 +35,7 @@ changed. Whatever is wrong is told as a problem document (RFC 9457).
 Once a first API key was made (`jobledger keys create`), requests need one: `Authorization: Bearer` and its token. Its scope is \
 `read`, `submit` or `operate`; each may do what those before it may. The key's name is the `actor` of the events that it causes.
 """
-_KEY_PROBLEMS = (KEY_REQUIRED, KEY_NOT_ACCEPTED, SCOPE_INSUFFICIENT)
+_KEY_PROBLEMS = (KEY_REQUIRED, KEY_NOT_ACCEPTED, SCOPE_INSUFFICIENT, TOO_MANY_REQUESTS)
 _KEY_SCHEME = {
     "type": "http",
     "scheme": "bearer",
@@ -91,7 +98,8 @@ def _operation(operation: Operation, job_types: Sequence[str]) -> JsonObject:
     described["security"] = [] if needed is None else [{"apiKey": [needed]}]
     responses = {str(reply.status): _reply(operation, reply, job_types) for reply in operation.replies}
     kinds: dict[int, list[Kind]] = {}
-    for kind in (*operation.problems, *(() if needed is None else _KEY_PROBLEMS), *ANY_REQUEST):
+    of_body = () if operation.body is None else (REQUEST_TOO_SLOW,)
+    for kind in (*operation.problems, *of_body, *(() if needed is None else _KEY_PROBLEMS), *ANY_REQUEST):
         kinds.setdefault(kind.status, []).append(kind)
     responses |= {str(status): _problem(operation, of_status) for status, of_status in sorted(kinds.items())}
     described["responses"] = responses
@@ -139,9 +147,14 @@ def _problem(operation: Operation, kinds: Sequence[Kind]) -> JsonObject:
         described["headers"] = {
             "Content-Range": {"description": "`bytes */` and how many there are.", "schema": {"type": "string"}}
         }
-    if kinds[0].status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if kinds[0].status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         seconds = {"description": "Seconds to wait before trying again.", "schema": {"type": "integer", "minimum": 1}}
         described["headers"] = {"Retry-After": seconds}
+    if kinds[0].status == HTTPStatus.TOO_MANY_REQUESTS:
+        described["headers"] |= {
+            "RateLimit-Policy": {"description": "The quota, and its window in seconds.", "schema": {"type": "string"}},
+            "RateLimit": {"description": "What is left of it.", "schema": {"type": "string"}},
+        }
     return described
 
 

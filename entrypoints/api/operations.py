@@ -48,6 +48,7 @@ from entrypoints.api.problems import (
     RESULT_GONE,
     STATE_FORBIDS,
     TOO_MANY_JOBS,
+    TOO_MANY_STREAMS,
     UNAVAILABLE,
     VERSION_MISMATCH,
     Kind,
@@ -383,7 +384,7 @@ OPERATIONS: tuple[Operation, ...] = (
                 content={"application/json": {"schema": {"$ref": "#/components/schemas/History"}}, **_EVENT_LINES},
             ),
         ),
-        problems=(INVALID_JOB_ID, INVALID_QUERY, JOB_NOT_FOUND, BEYOND_HEAD, UNAVAILABLE),
+        problems=(INVALID_JOB_ID, INVALID_QUERY, JOB_NOT_FOUND, BEYOND_HEAD, UNAVAILABLE, TOO_MANY_STREAMS),
     ),
     Operation(
         method="get",
@@ -421,7 +422,7 @@ OPERATIONS: tuple[Operation, ...] = (
                 content={"application/json": {"schema": {"$ref": "#/components/schemas/EventList"}}, **_EVENT_LINES},
             ),
         ),
-        problems=(INVALID_QUERY, BEYOND_HEAD, UNAVAILABLE),
+        problems=(INVALID_QUERY, BEYOND_HEAD, UNAVAILABLE, TOO_MANY_STREAMS),
     ),
     Operation(
         method="post",

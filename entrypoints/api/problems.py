@@ -25,7 +25,7 @@ from domain.moment import BeforeCreation, BeyondHead
 from domain.reason import InvalidReason
 from domain.tags import InvalidTags
 from domain.waiting import InvalidWait
-from entrypoints.api.answers import Answer, Header
+from entrypoints.api.answers import NO_STORE, Answer, Header
 from entrypoints.api.models import FieldError, ProblemDocument
 from entrypoints.api.option_errors import field_error
 
@@ -97,6 +97,24 @@ HEAD_TOO_LARGE = Kind("head-too-large", 431, "The request's head is too large", 
 KEY_REUSED = Kind(
     "idempotency-key-reused", 422, "The Idempotency-Key belongs to another request", "Same key, another body."
 )
+REQUEST_TOO_SLOW = Kind(
+    "request-too-slow",
+    408,
+    "The request took too long to arrive",
+    "Of its head REQUEST_HEAD_SECONDS, of its body REQUEST_BODY_SECONDS.",
+)
+TOO_MANY_REQUESTS = Kind(
+    "too-many-requests",
+    429,
+    "Too many requests",
+    "More than MAX_REQUESTS_PER_SECOND; `Retry-After` says when to go on.",
+)
+TOO_MANY_STREAMS = Kind(
+    "too-many-streams",
+    503,
+    "Too many event streams are open",
+    "As many as MAX_EVENT_STREAMS; `Retry-After` says when to try again.",
+)
 INTERNAL = Kind("internal-error", 500, "Something went wrong on our side", "It is logged; trying again may help.")
 UNAVAILABLE = Kind(
     "unavailable", 503, "Not available now", "A server that this needs is away; `Retry-After` says when."
@@ -143,7 +161,7 @@ def problem_answer(exc: BaseException, scope: Scope) -> Answer:
         problem.kind.status,
         msgspec.json.encode(problem_document(problem, scope)),
         content_type=PROBLEM_JSON,
-        headers=problem.headers,
+        headers=(NO_STORE, *problem.headers),
     )
 
 
@@ -154,12 +172,17 @@ def problem_document(problem: Problem, scope: Scope) -> ProblemDocument:
         title=problem.kind.title,
         status=problem.kind.status,
         detail=_sayable(problem.detail),
-        instance=quote(scope["path"], safe="/:@!$&'()*+,;=~"),
+        instance=sayable_path(scope["path"]),
         errors=list(problem.errors) or UNSET,
         state=problem.state,
         version=problem.version,
         allowed=UNSET if problem.state is UNSET else commands_allowed(problem.state),
     )
+
+
+def sayable_path(path: str) -> str:
+    """A path as a reference that JSON can carry."""
+    return quote(path, safe="/:@!$&'()*+,;=~")
 
 
 def problem_of(exc: BaseException, scope: Scope) -> Problem:

@@ -137,7 +137,6 @@ def _wanted(headers: dict[bytes, bytes], current: Current, scope: Scope) -> tupl
 # A browser must not take what clients had written for a page. It may be kept, and must be asked for before it is used again.
 _COMMON: tuple[Header, ...] = (
     (b"accept-ranges", b"bytes"),
-    (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"private, no-cache"),
 )
 

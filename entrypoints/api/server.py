@@ -32,8 +32,9 @@ from commands.ports import EventLog
 from commands.wait_for_end import EndOfJobs
 from domain.job import TRANSITIONS
 from entrypoints import wiring
+from entrypoints.api.answers import NOSNIFF
 from entrypoints.api.app import make_app
-from entrypoints.api.http_protocol import BoundedHttpProtocol
+from entrypoints.api.http_protocol import bounded_protocol
 from entrypoints.metrics import serving_metrics, standing_now, writer_metrics
 from entrypoints.open_access import check_open_access, is_loopback
 from entrypoints.process import stop_on_signals, unless_stopped, wait_until_ready
@@ -98,6 +99,8 @@ async def run(settings: Settings) -> None:
                 max_attempts=settings.max_attempts,
                 max_body_bytes=settings.max_body_bytes,
                 max_batch_bytes=settings.max_batch_bytes,
+                max_requests_per_second=settings.max_requests_per_second,
+                max_event_streams=settings.max_event_streams,
                 max_lag=settings.ready_max_lag_seconds,
             )
             standing = PostgresStandingReader(pool)
@@ -114,7 +117,14 @@ async def run(settings: Settings) -> None:
                 group.create_task(_look_again(log, health, outages=outages, stop=stop))
                 # Until the last answer, not the stop: it may take longer than what is known of the keys is believed.
                 group.create_task(_renew_keys(keys, stop=served, outages=outages))
-                await serve(app, bound, stop=stop, grace=settings.shutdown_grace_seconds)
+                await serve(
+                    app,
+                    bound,
+                    stop=stop,
+                    grace=settings.shutdown_grace_seconds,
+                    head_seconds=settings.request_head_seconds,
+                    body_seconds=settings.request_body_seconds,
+                )
                 stop.set()
                 served.set()
 
@@ -178,14 +188,26 @@ async def _look_again(log: EventLog, health: HealthReader, *, outages: Outages, 
         group.create_task(repeat(look_at_jobs, what=READ_JOBS, stop=stop, outages=outages))
 
 
-async def serve(app: ASGIApp, bound: socket.socket, *, stop: asyncio.Event, grace: float) -> None:
-    """Listen on `bound` and answer until `stop` is set; then answer what has been asked, for at most `grace` seconds."""
+async def serve(
+    app: ASGIApp,
+    bound: socket.socket,
+    *,
+    stop: asyncio.Event,
+    grace: float,
+    head_seconds: float,
+    body_seconds: float,
+) -> None:
+    """Listen on `bound` and answer until `stop` is set; then answer what has been asked, for at most `grace` seconds.
+
+    A request's head and body may take so many seconds to arrive.
+    """
     host, port = bound.getsockname()[:2]
     with _as_setting_error(host, port):
         bound.listen(_BACKLOG)
     config = uvicorn.Config(
         app,
-        http=BoundedHttpProtocol,
+        http=bounded_protocol(head_seconds=head_seconds, body_seconds=body_seconds),
+        headers=[(name.decode(), value.decode()) for name, value in (NOSNIFF,)],
         ws="none",
         backlog=_BACKLOG,
         access_log=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 from litestar.types import Receive, Scope, Send
 
@@ -59,16 +59,23 @@ class FileAnswer(Answer):
 
 
 class StreamAnswer(Answer):
-    """A body without a known end, in pieces as they come."""
+    """A body without a known end, in pieces as they come. `ended` is called once, when it has been sent or cut off."""
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_ended", "_pieces")
 
     def __init__(
-        self, status: int, pieces: AsyncGenerator[bytes], *, content_type: bytes, headers: Iterable[Header] = ()
+        self,
+        status: int,
+        pieces: AsyncGenerator[bytes],
+        *,
+        content_type: bytes,
+        ended: Callable[[], None],
+        headers: Iterable[Header] = (),
     ) -> None:
         super().__init__(status, b"", content_type=content_type, headers=headers)
         del self.headers[1]  # its length
         self._pieces = pieces
+        self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it, until it ends or the client goes. One who takes nothing for too long is cut off, and may resume."""
@@ -89,6 +96,7 @@ class StreamAnswer(Answer):
         except TimeoutError:
             return
         finally:
+            self._ended()
             gone.cancel()
             if piece is not None and not piece.done():
                 piece.cancel()

@@ -41,7 +41,9 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
         return
     log, stop = FakeEventLog(), asyncio.Event()
     with bound_socket("127.0.0.1", 0) as bound:
-        serving = asyncio.create_task(serve(make_api(log, FakeHealthReader()), bound, stop=stop, grace=5.0))
+        serving = asyncio.create_task(
+            serve(make_api(log, FakeHealthReader()), bound, stop=stop, grace=5.0, head_seconds=60.0, body_seconds=60.0)
+        )
         with closing(HttpJobIntake(f"http://127.0.0.1:{bound.getsockname()[1]}/")) as intake:
             yield Bench(intake, log)
         stop.set()

@@ -50,12 +50,22 @@ class Running(Struct):
 
 
 @asynccontextmanager
-async def running(*, grace: float = 20.0) -> AsyncIterator[Running]:
+async def running(
+    *, grace: float = 20.0, head_seconds: float = 60.0, body_seconds: float = 60.0
+) -> AsyncIterator[Running]:
     log, stop = SlowLog(), asyncio.Event()
     with bound_socket("127.0.0.1", 0) as bound:
         port = bound.getsockname()[1]
         serving = asyncio.create_task(
-            serve(make_api(log, FakeHealthReader()), bound, stop=stop, grace=grace), name="server under test"
+            serve(
+                make_api(log, FakeHealthReader()),
+                bound,
+                stop=stop,
+                grace=grace,
+                head_seconds=head_seconds,
+                body_seconds=body_seconds,
+            ),
+            name="server under test",
         )
         server = Running(port=port, log=log, stop=stop, serving=serving)
         try:
@@ -127,6 +137,88 @@ async def test_a_body_without_a_length_is_read_no_further_than_the_limit(server:
 
     assert status == 413
     assert str(MAX_BODY_BYTES) in json.loads(body)["detail"]
+
+
+async def test_a_connection_that_says_nothing_is_closed_in_the_time_of_a_head() -> None:
+    async with running(head_seconds=0.2) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+
+
+async def test_a_head_that_drips_is_answered_408_when_its_time_is_over() -> None:
+    async with running(head_seconds=0.5) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        dripping = asyncio.create_task(_drip(writer, b"GET /livez HTTP/1.1\r\n"))
+        status, headers, body = await read_answer(reader)
+        assert (status, headers["connection"], headers["x-content-type-options"]) == (408, "close", "nosniff")
+        assert json.loads(body)["type"] == "/schema#request-too-slow"
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        dripping.cancel()
+        writer.close()
+
+
+async def test_the_second_head_of_a_connection_has_its_time_as_well() -> None:
+    async with running(head_seconds=0.5) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await read_answer(reader))[0] == 200
+        writer.write(b"GET /livez HTTP/1.1\r\n")
+        assert (await read_answer(reader))[0] == 408
+        writer.close()
+
+
+async def test_a_body_that_drips_is_answered_408_when_its_time_is_over_and_makes_no_job() -> None:
+    async with running(body_seconds=0.5) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(head_of_post("Content-Length: 1000"))
+        dripping = asyncio.create_task(_drip(writer, b"{" + b" " * 20))
+        status, headers, body = await read_answer(reader)
+        assert (status, headers["connection"]) == (408, "close")
+        assert json.loads(body) | {"detail": ""} == {
+            "type": "/schema#request-too-slow",
+            "title": "The request took too long to arrive",
+            "status": 408,
+            "detail": "",
+            "instance": "/jobs",
+        }
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        assert server.log.waiting == 0
+        dripping.cancel()
+        writer.close()
+
+
+async def test_a_body_that_goes_on_after_its_answer_is_cut_off_when_its_time_is_over() -> None:
+    async with running(body_seconds=0.5) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(head_of_post("Content-Length: 1000000"))
+        dripping = asyncio.create_task(_drip(writer, b" " * 100_000))
+        assert (await read_answer(reader))[0] == 413
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        dripping.cancel()
+        writer.close()
+
+
+async def test_an_answer_may_take_longer_than_a_request() -> None:
+    async with running(head_seconds=0.3, body_seconds=0.3) as server:
+        server.log.go_on.clear()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(head_of_post(f"Content-Length: {len(JOB)}") + JOB + b"GET /livez HTT")  # and a part of the next
+        await until(lambda: server.log.waiting == 1)
+        await asyncio.sleep(0.7)  # longer than both: nothing else could be waited for
+        server.log.go_on.set()
+        assert (await read_answer(reader))[0] == 201
+        writer.write(b"P/1.1\r\nHost: x\r\n\r\n")
+        assert (await read_answer(reader))[0] == 200
+        writer.close()
+
+
+async def _drip(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Byte by byte. What still comes when the server closes makes it a reset, and the answer may be lost."""
+    for byte in data:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0.01)
 
 
 async def test_after_a_body_that_was_too_large_the_connection_can_be_used_again(server: Running) -> None:
