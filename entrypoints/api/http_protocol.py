@@ -88,7 +88,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._deadline = None
         if self.transport.is_closing():
             return
-        is_of_later_head = not self._deadline_is_of_body and self.cycle is not None and not self.cycle.response_complete
+        # uvicorn declares it as always there; it is not until the first head is complete.
+        cycle: RequestResponseCycle | None = self.cycle
+        is_of_later_head = not self._deadline_is_of_body and cycle is not None and not cycle.response_complete
         if self.flow.read_paused or self.pipeline or is_of_later_head:
             # It is this side that does not go on: an earlier request of this connection is being answered.
             self._set_deadline(of_body=self._deadline_is_of_body)
