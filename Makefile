@@ -2,7 +2,7 @@
 # GNU make 3.81 or newer. `make` alone explains itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fault-rows faults recovery soak bench lock clean FORCE
+.PHONY: help run test fault-rows faults recovery soak bench audit lock clean FORCE
 SHELL := /bin/sh
 
 # The Python to make .venv with; empty: the newest of those that are found. As in: make run PYTHON=/opt/python/bin/python3
@@ -17,6 +17,7 @@ help:
 	@echo "make recovery  measure how long it takes to go on after each thing that can be gone"
 	@echo "make soak    let it work at half load for long, and see that nothing grows"
 	@echo "make bench   measure it beside other job systems; docs/performance.md says how (installs them at first)"
+	@echo "make audit   ask which pinned packages have known vulnerabilities (needs the network)"
 	@echo "make lock    resolve the lock files (requirements*.lock) anew (needs uv)"
 	@echo "make clean   remove .venv and what tools left behind; never data (.jobledger, output)"
 
@@ -67,6 +68,26 @@ soak: .venv/.installed-dev
 bench: .venv/.installed-dev
 	@exec .venv/bin/python -P -m benchmarks $(if $(LARGE),--large) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY))
 
+# As in: make audit AUDIT_SERVICE=osv, where api.osv.dev can be reached and pypi.org cannot. What cannot be asked about is no pass.
+AUDIT_SERVICE ?= pypi
+PIP_AUDIT ?= .venv-audit/bin/pip-audit
+AUDITED := $(wildcard requirements*.lock benchmarks/rivals.lock)
+
+audit: $(if $(filter .venv-audit/%,$(PIP_AUDIT)),.venv-audit/.installed)
+	@found=; unknown=; \
+	for file in $(AUDITED); do \
+		echo "==> $$file"; \
+		if said=$$("$(PIP_AUDIT)" --strict --vulnerability-service $(AUDIT_SERVICE) --disable-pip --require-hashes --timeout 30 \
+			--progress-spinner off -r "$$file" 2>&1); then printf '%s\n' "$$said"; continue; fi; \
+		case $$said in \
+			*"known vulnerabilit"*) printf '%s\n' "$$said"; found="$$found $$file";; \
+			*) printf '%s\n' "$$said" | tail -n 1; unknown="$$unknown $$file";; \
+		esac; \
+	done; \
+	[ -z "$$found" ] || echo "Known vulnerabilities in what these pin:$$found"; \
+	[ -z "$$unknown" ] || echo "Not audited, as the advisories ($(AUDIT_SERVICE)) could not be asked about all packages of:$$unknown"; \
+	[ -z "$$found$$unknown" ] && echo "No known vulnerabilities."
+
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --quiet
 
@@ -77,13 +98,15 @@ lock:
 	@# For the container image: what its processes need, without the embedded servers; and what building it takes.
 	$(LOCK) pyproject.toml -c requirements.lock -o requirements-run.lock
 	$(LOCK) --group build -c requirements.lock -o requirements-build.lock
+	@# What `make audit` runs, which is no part of anything else.
+	$(LOCK) --group audit -o requirements-audit.lock
 	@# What `make bench` measures against; the npm is the one that it installs.
 	$(LOCK) benchmarks/rivals.in -o benchmarks/rivals.lock
 	@if [ -x benchmarks/.venv/bin/npm ]; then cd benchmarks && .venv/bin/npm update --package-lock-only --ignore-scripts; \
 	else echo "benchmarks/package-lock.json stays as it is: run make bench once, which installs npm"; fi
 
 clean:
-	rm -rf benchmarks/.venv benchmarks/node_modules
+	rm -rf .venv-audit benchmarks/.venv benchmarks/node_modules
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache htmlcov dist build
 	rm -f .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -98,6 +121,13 @@ clean:
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	@echo "Installing what its checks need into .venv …"
 	@$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv-audit/.installed: requirements-audit.lock .venv/.installed
+	@echo "Installing pip-audit into .venv-audit …"
+	@rm -rf .venv-audit; .venv/bin/python -m venv .venv-audit
+	@.venv-audit/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes -r requirements-audit.lock \
+		|| { echo "pip-audit could not be installed: is the package index reached?" >&2; exit 1; }
 	@touch $@
 
 # .venv knows where it lies and which Python made it: in a checkout that was moved, or after that Python went, it is made anew.

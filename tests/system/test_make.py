@@ -27,7 +27,7 @@ def checkout(tmp_path: Path) -> Path:
 def test_make_alone_explains_itself(checkout: Path) -> None:
     said = _make(checkout, programs={}).stdout
     assert [line.split()[1] for line in said.splitlines()] == [
-        *("run", "test", "fault-rows", "faults", "recovery", "soak", "bench", "lock", "clean")
+        *("run", "test", "fault-rows", "faults", "recovery", "soak", "bench", "audit", "lock", "clean")
     ]
 
 
@@ -49,6 +49,20 @@ def test_the_newest_python_makes_the_environment(checkout: Path) -> None:
     fake = 'case "$*" in "-m venv .venv") echo "$0" >&2; exit 1;; esac'
     done = _make(checkout, "run", programs={"python3": fake, "python3.12": fake, "python3.13": fake})
     assert "/python3.13\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo none found", "No known vulnerabilities.\n"),
+        ("echo Found 1 known vulnerability; exit 1", "Known vulnerabilities in what these pin: requirements"),
+        ("echo no such host >&2; exit 1", "Not audited, as the advisories (pypi) could not be asked"),
+    ],
+)
+def test_an_audit_that_could_not_ask_is_no_pass(checkout: Path, script: str, said: str) -> None:
+    done = _make(checkout, "audit", "PIP_AUDIT=pip-audit", programs={"pip-audit": script, "tail": "cat"})
+    assert said in done.stdout
+    assert (done.returncode == 0) is (script == "echo none found")
 
 
 def _make(checkout: Path, *goals: str, programs: dict[str, str]) -> subprocess.CompletedProcess[str]:

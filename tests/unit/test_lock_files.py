@@ -14,6 +14,7 @@ _FILES = [
     "requirements-dev.lock",
     "requirements-run.lock",
     "requirements-build.lock",
+    "requirements-audit.lock",
     "benchmarks/rivals.lock",
 ]
 
