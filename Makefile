@@ -12,7 +12,7 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check -qq
 help:
 	@echo "make run     start everything in the foreground; Ctrl-C stops it (makes .venv at first)"
 	@echo "make test    every check that a change must pass"
-	@echo "make fault-rows  break a whole service on purpose, fault by fault; not part of make test yet"
+	@echo "make fault-rows  break a whole service on purpose, fault by fault; make test does so once a fault"
 	@echo "make faults  break the whole service at random for a while, and judge what came of it"
 	@echo "make recovery  measure how long it takes to go on after each thing that can be gone"
 	@echo "make soak    let it work at half load for long, and see that nothing grows"
@@ -20,9 +20,6 @@ help:
 	@echo "make audit   ask which pinned packages have known vulnerabilities (needs the network)"
 	@echo "make lock    resolve the lock files (requirements*.lock) anew (needs uv)"
 	@echo "make clean   remove .venv and what tools left behind; never data (.jobledger, output)"
-
-# Each starts servers and eight processes of its own, and wants the machine for itself.
-FAULT_ROWS := $(filter-out $(addprefix tests/faults/test_,judge.py recovery.py soak.py),$(wildcard tests/faults/test_*.py))
 
 run: .venv/.installed
 	@exec .venv/bin/jobledger up
@@ -38,7 +35,7 @@ test: .venv/.installed-dev
 	check mypy; \
 	check lint-imports --no-cache; \
 	check deptry .; \
-	check pytest -n 2 --dist loadfile --cov --cov-report=term $(addprefix --ignore=,$(FAULT_ROWS)); \
+	check pytest -n 2 --dist loadfile --cov --cov-report=term -m "not long_form"; \
 	if [ -n "$$failed" ]; then printf "\nFailed:\n$$failed"; exit 1; fi; \
 	echo; echo "All checks passed."
 
@@ -47,8 +44,9 @@ ONLY ?=
 RUNS ?=
 LARGE ?=
 
+# All forms, long and short. Each file starts servers and eight processes of its own, and wants the machine for itself.
 fault-rows: .venv/.installed-dev
-	@exec .venv/bin/python -m pytest $(FAULT_ROWS)
+	@exec .venv/bin/python -m pytest -m "short_form or long_form" tests/faults
 
 # As in: make faults SEED=7 MINUTES=20; the same seed makes the same plan of faults.
 faults: .venv/.installed-dev

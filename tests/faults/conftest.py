@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,11 @@ from tests.faults.network import Network
 from tests.faults.run_directory import RunDirectory
 from tests.faults.servers import OwnPostgres, OwnValkey, own_postgres, own_valkey
 from tests.system.conftest import pytest_runtest_makereport  # noqa: F401  # shows the lines of the processes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unmeasured(unmeasured: None) -> None:
+    """Most processes here are killed, and leave no measurements anyway."""
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +75,22 @@ def cluster(running: Cluster) -> Cluster:
     return running
 
 
+_ROW = re.compile(r"test_(\d+a?)_")  # as in test_19a_…: what the name of a row's test begins with
+
+
+def row_of(item: pytest.Item) -> str | None:
+    """The row of the fault suite that a test belongs to: "19a"; None for one that belongs to none."""
+    found = _ROW.match(item.name)
+    return found[1] if found and Path(__file__).parent in item.path.parents else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before the tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A row may wait for more than other tests: for a liveness, a drained queue, a watchdog."""
+    """What is not the short form of its row is a long one; and all may wait long: for a liveness, a drained queue, a watchdog."""
     for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        if row_of(item) and item.get_closest_marker("short_form") is None:
+            item.add_marker(pytest.mark.long_form)
+        if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(400))

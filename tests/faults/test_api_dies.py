@@ -11,7 +11,7 @@ from tests.faults.cluster import APIS, EVERYTHING, Cluster
 from tests.faults.run import judged, under_load, until_idle
 
 
-@pytest.mark.parametrize("place", ["before-created", "after-created"])
+@pytest.mark.parametrize("place", ["before-created", pytest.param("after-created", marks=pytest.mark.short_form)])
 def test_16_the_retry_with_its_key_after_a_killed_api_gets_one_job(cluster: Cluster, place: str) -> None:
     cluster.end(APIS[0])
     cluster.start(APIS[0], KILL_AT=place)

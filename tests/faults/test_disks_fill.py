@@ -82,7 +82,7 @@ def running(home: Path, postgres: OwnPostgres, valkey: OwnValkey, disks: Disks) 
         yield cluster
 
 
-@pytest.mark.parametrize("how", ["full", "read-only"])
+@pytest.mark.parametrize("how", [pytest.param("full", marks=pytest.mark.short_form), "read-only"])
 def test_17_exports_without_room_fail_leave_nothing_behind_and_succeed_once_there_is_some(
     cluster: Cluster, disks: Disks, how: str
 ) -> None:
@@ -105,7 +105,7 @@ def test_17_exports_without_room_fail_leave_nothing_behind_and_succeed_once_ther
     judged(cluster)
 
 
-def test_a_full_data_disk_of_postgres_is_told_by_503_and_nothing_needs_a_restart_once_it_has_room(
+def test_17_a_full_data_disk_of_postgres_is_told_by_503_and_nothing_needs_a_restart_once_it_has_room(
     cluster: Cluster, disks: Disks
 ) -> None:
     processes = {name: cluster[name].pid for name in EVERYTHING}
@@ -128,7 +128,7 @@ def test_a_full_data_disk_of_postgres_is_told_by_503_and_nothing_needs_a_restart
     assert cluster.postgres.pid == server
 
 
-def test_a_full_disk_below_the_write_ahead_log_ends_postgres_which_loses_nothing_when_it_is_started_with_room(
+def test_17_a_full_disk_below_the_write_ahead_log_ends_postgres_which_loses_nothing_when_it_is_started_with_room(
     cluster: Cluster, disks: Disks
 ) -> None:
     processes = {name: cluster[name].pid for name in EVERYTHING}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from tests.faults.cluster import DISPATCHERS, WORKERS, Cluster
 from tests.faults.run import under_load
 
@@ -36,10 +38,19 @@ def test_14_a_dispatcher_killed_at_each_named_place_is_followed_by_another(clust
             cluster.stop(second)  # gives its lease up
 
 
-def test_14_a_leader_killed_or_stopped_under_load_doubles_no_entry(cluster: Cluster) -> None:
+@pytest.mark.parametrize(
+    "ways",
+    [
+        pytest.param((signal.SIGKILL,), marks=pytest.mark.short_form, id="killed"),
+        pytest.param((signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL), id="killed and stopped"),
+    ],
+)
+def test_14_a_leader_killed_or_stopped_under_load_doubles_no_entry(
+    cluster: Cluster, ways: tuple[signal.Signals, ...]
+) -> None:
     with under_load(cluster) as burden:
         cluster.start("dispatcher 3")
-        for how in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
+        for how in ways:
             burden.until_more(10)
             name = cluster.leader()
             with cluster.faults.fault(f"{name}: {how.name}"):

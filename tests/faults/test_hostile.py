@@ -39,6 +39,7 @@ def _large() -> Iterator[bytes]:
     yield b"1" * 1_000_000
 
 
+@pytest.mark.short_form
 async def test_20_hostile_payloads_are_refused_or_stored_as_they_were_sent(service: JudgedService) -> None:
     accepted: dict[str, bytes] = {}
     statuses: set[int] = set()
@@ -143,6 +144,7 @@ def _nothing_broke(service: JudgedService) -> None:
         assert process.stray == []
 
 
+@pytest.mark.short_form
 async def test_21_what_a_task_of_the_codes_own_raises_closes_its_attempt_and_costs_no_neighbour(
     service: JudgedService,
 ) -> None:

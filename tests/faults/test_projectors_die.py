@@ -18,7 +18,7 @@ from tests.faults.run import under_load
 _TAKEOVER_SECONDS = 10.0
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.short_form), signal.SIGSTOP])
 def test_15_a_projector_that_dies_between_rows_and_checkpoint_is_followed_by_another(
     cluster: Cluster, how: signal.Signals
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.faults.nemesis import plan
 from tests.faults.random_mix import run_mix, whole_cluster
 
@@ -11,6 +13,7 @@ _SEED = 20_260_127
 _SECONDS = 20.0
 
 
+@pytest.mark.long_form
 def test_a_random_mix_of_faults_loses_nothing(home: Path) -> None:
     with whole_cluster(home) as cluster:
         run_mix(cluster, seed=_SEED, seconds=_SECONDS)

@@ -1,4 +1,4 @@
-"""Redis can be reached and takes nothing: it is full, it is a replica, or it has too few replicas itself."""
+"""Row 17, too: Redis can be reached and takes nothing: it is full, it is a replica, or it has too few replicas itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TAKES_NOTHING: dict[str, Callable[[redis.Redis], Any]] = {
 
 
 @pytest.mark.parametrize("how", _TAKES_NOTHING)
-def test_jobs_run_while_redis_takes_nothing_and_it_is_filled_again_when_it_does(cluster: Cluster, how: str) -> None:
+def test_17_jobs_run_while_redis_takes_nothing_and_it_is_filled_again_when_it_does(cluster: Cluster, how: str) -> None:
     names = (*DISPATCHERS, *WORKERS)
     told_before = {name: len(cluster[name].told()) for name in WORKERS}
 

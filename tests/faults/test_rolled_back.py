@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.faults.cluster import DISPATCHERS, EVERYTHING, WORKERS, Cluster
 from tests.faults.run import judged, under_load, until_idle
 from tests.system.service import Service
@@ -14,6 +16,7 @@ VALKEY_KEEPS = True
 _MADE_AGAIN = "the queue is made again"
 
 
+@pytest.mark.short_form
 def test_11_a_redis_rolled_back_is_brought_up_to_date_from_where_it_stands(cluster: Cluster, home: Path) -> None:
     cluster.stop(*WORKERS)
     before = cluster.post_many(3, "TALLIED") + cluster.post_many(3, "TALLIED", priority="high")

@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime
 from random import Random
 
+import pytest
+
 from domain.events import Attempted, Failed, RecordedEvent, Started
 from tests.faults.cluster import LIVENESS, WORKERS, Cluster
 from tests.faults.run import under_load
@@ -22,13 +24,22 @@ _PLACES = (
 _ELSEWHERE_SECONDS = 30.0  # from the death of a worker to the next attempt of what it ran
 
 
-def test_1_workers_killed_at_each_named_place_lose_nothing_and_their_jobs_run_elsewhere(cluster: Cluster) -> None:
+@pytest.mark.parametrize(
+    "places",
+    [
+        pytest.param(("after-started", "in-effect"), marks=pytest.mark.short_form, id="while an attempt runs"),
+        pytest.param(_PLACES, id="each"),
+    ],
+)
+def test_1_workers_killed_at_named_places_lose_nothing_and_their_jobs_run_elsewhere(
+    cluster: Cluster, places: tuple[str, ...]
+) -> None:
     with under_load(cluster) as burden:
         cluster.kill(*WORKERS)
         burden.until_more(60)  # so that each of the doomed finds work of every kind
         cluster.post_many(30, "STEPS")
-        doomed = [f"worker at {place}" for place in _PLACES]
-        for name, place in zip(doomed, _PLACES, strict=True):
+        doomed = [f"worker at {place}" for place in places]
+        for name, place in zip(doomed, places, strict=True):
             cluster.start(name, WORKER_CONCURRENCY=4, KILL_AT=f"{place}:2")
             cluster[name].ended()
             died = datetime.now(UTC)
@@ -54,15 +65,16 @@ def test_1_workers_killed_at_random_moments_lose_nothing(cluster: Cluster) -> No
         _judge_losses(cluster, worker)
 
 
-def test_2_workers_told_to_stop_under_load_claim_nothing_more_and_end_in_time(cluster: Cluster) -> None:
+@pytest.mark.parametrize("turns", [pytest.param(1, marks=pytest.mark.short_form), 3])
+def test_2_workers_told_to_stop_under_load_claim_nothing_more_and_end_in_time(cluster: Cluster, turns: int) -> None:
     stopped: list[tuple[str, datetime]] = []
     with under_load(cluster, rate=40) as burden:
         gate = cluster.gate()
-        for turn in range(3):
-            name = WORKERS[turn % 2]
+        for _ in range(turns):
             held = cluster.post("GATED", {"gate": str(gate)})
             burden.until_more(20)
             cluster.until(lambda: "Started" in cluster.history(held))  # noqa: B023 - called here
+            name = cluster.process_of(cluster.log(held)[-1].actor).name
             told_at, told = time.monotonic(), datetime.now(UTC)
             cluster[name].signal(signal.SIGTERM)
             assert cluster[name].ended() == 0
@@ -81,6 +93,7 @@ def test_2_workers_told_to_stop_under_load_claim_nothing_more_and_end_in_time(cl
     assert released > 0
 
 
+@pytest.mark.short_form
 def test_3_a_worker_that_stood_still_for_longer_than_its_liveness_is_refused_and_registers_anew(
     cluster: Cluster,
 ) -> None:
@@ -108,9 +121,12 @@ def test_3_a_worker_that_stood_still_for_longer_than_its_liveness_is_refused_and
     assert any(one.position > gone_at and one.event.worker != was for one in new)  # type: ignore[union-attr]
 
 
-def test_4_a_handler_that_blocks_its_worker_is_not_lost_and_one_that_never_returns_ends(cluster: Cluster) -> None:
+@pytest.mark.parametrize("livenesses", [pytest.param(1.5, marks=pytest.mark.short_form), 3.0])
+def test_4_a_handler_that_blocks_its_worker_is_not_lost_and_one_that_never_returns_ends(
+    cluster: Cluster, livenesses: float
+) -> None:
     with under_load(cluster, rate=10):
-        blocking = cluster.post("BLOCKS_THE_LOOP", {"seconds": 3 * LIVENESS})
+        blocking = cluster.post("BLOCKS_THE_LOOP", {"seconds": livenesses * LIVENESS})
         endless = cluster.post("NEVER_RETURNS")
         cluster.until_ended(endless, status="failed")
         cluster.until_ended(blocking)
