@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -31,6 +32,7 @@ from domain.job import TRANSITIONS
 _START_SECONDS = 60.0  # a machine that is busy with other tests
 _numbers = itertools.count(1)
 _given_ports: set[int] = set()
+_PORTS = range(10_000, 32_000)  # Linux takes those of connections from 32768 on, macOS from 49152
 
 
 def pytest_configure() -> None:
@@ -125,14 +127,17 @@ def migrated_database(server: PostgresServer, template: str) -> Iterator[str]:
 
 
 def free_port() -> int:
-    """A TCP port on the loopback address that nobody listens on now, another one at each call."""
+    """A TCP port on the loopback address that nobody uses now, another one at each call.
+
+    Outside the range that connections take theirs from, lest one of them lies there before the program that is to listen starts.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
+        port = random.SystemRandom().choice(_PORTS)  # not of a seed: other processes of tests choose too
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _given_ports:
+                _given_ports.add(port)
+                return port
 
 
 def _running(server: _ServerT, home: Path) -> Iterator[_ServerT]:
