@@ -35,7 +35,7 @@ test: .venv/.installed-dev
 	check mypy; \
 	check lint-imports --no-cache; \
 	check deptry .; \
-	check pytest -n 2 --dist loadfile --cov --cov-report=term -m "not long_form"; \
+	check pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term -m "not long_form"; \
 	if [ -n "$$failed" ]; then printf "\nFailed:\n$$failed"; exit 1; fi; \
 	echo; echo "All checks passed."
 

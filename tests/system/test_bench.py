@@ -13,6 +13,8 @@ from benchmarks.report import BEGIN, END
 from benchmarks.results import load_all
 from benchmarks.works import ALL, large
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 _ROOT = Path(__file__).parents[2]
 _NAMES = [work.name for work in [*ALL, *large.ALL]]
 # One of each kind: what is left out here is made of the same pieces.

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from domain.events import Attempted, Completed, Created, Failed, Queued, RecordedEvent, Started
 from tests.system.service import Service
 from tests.system.test_metrics import families_of
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 LIVENESS = 3  # seconds
 SETTINGS = {"LIVENESS_SECONDS": LIVENESS}

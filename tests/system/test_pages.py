@@ -12,6 +12,8 @@ import pytest
 from tests.system.pages import ROOT, steps_of
 from tests.system.reader import Reader
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 PAGES = ["auditing.md", "following-jobs.md", "operating.md", "rebuild.md"]
 
 

@@ -15,6 +15,8 @@ from entrypoints.cli import app
 from tests.system.pages import ROOT, steps_of
 from tests.system.reader import Reader
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 README = (ROOT / "README.md").read_text()
 
 # The output directory comes back once an attempt has failed, and not by the clock: the last attempt follows 3 s after that.

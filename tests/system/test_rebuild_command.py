@@ -18,6 +18,8 @@ from tests.system.service import WITHIN, Service
 from tests.until import until_now
 from tests.verifying import broken, verified
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 _FOUND = "select count(*) from pg_stat_activity where application_name = 'jobledger rebuild' and datname = current_database()"
 
 

@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from adapters.embedded.valkey import prepare_valkey
 from domain.events import Started
 from tests.conftest import free_port
 from tests.proxy import Proxy, proxy_to
 from tests.system.service import EmbeddedServer, Service
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 
 @contextmanager

@@ -12,6 +12,8 @@ import pytest
 from tests.system.operator import Operator
 from tests.system.pages import ROOT, steps_of
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 
 @pytest.mark.timeout(600)  # a minute on a machine that has nothing else to do
 def test_the_runbook_goes_as_it_is_shown(server_home: Path) -> None:
