@@ -66,7 +66,7 @@ soak: .venv/.installed-dev
 bench: .venv/.installed-dev
 	@exec .venv/bin/python -P -m benchmarks $(if $(LARGE),--large) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY))
 
-# As in: make audit AUDIT_SERVICE=osv, where api.osv.dev can be reached and pypi.org cannot. What cannot be asked about is no pass.
+# As in: make audit AUDIT_SERVICE=osv, where that service can be reached and the package index cannot. What cannot be asked about is no pass.
 AUDIT_SERVICE ?= pypi
 PIP_AUDIT ?= .venv-audit/bin/pip-audit
 AUDITED := $(wildcard requirements*.lock benchmarks/rivals.lock)
