@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 import structlog
 from litestar.types import Receive, Scope
@@ -13,7 +15,7 @@ from commands.retry_job import retry_job
 from domain.ids import parse_job_id
 from domain.job import Job
 from entrypoints.api.access import actor_of
-from entrypoints.api.answers import Answer, json_answer
+from entrypoints.api.answers import Answer, Header, json_answer
 from entrypoints.api.job_view import job_view
 from entrypoints.api.models import FieldError, Reason
 from entrypoints.api.new_job import is_nested_deeper
@@ -27,6 +29,20 @@ _log = structlog.get_logger(__name__)
 _MAX_NESTING = 64  # of fields that mean nothing here
 
 
+class _Command(Protocol):
+    async def __call__(
+        self,
+        job_id: str,
+        *,
+        reason: str | None,
+        actor: str,
+        log: EventLog,
+        jobs: JobReader,
+        versions: frozenset[int] | None,
+        trace: str | None,
+    ) -> Job: ...
+
+
 class CommandEndpoints:
     """Each method is one endpoint, as in JobEndpoints."""
 
@@ -37,29 +53,23 @@ class CommandEndpoints:
 
     async def cancel(self, scope: Scope, receive: Receive) -> Answer:
         """POST /jobs/{id}/cancel."""
-        job_id, versions = _job_id(scope), read_if_match(scope["headers"])
-        reason = await self._reason(scope, receive)
-        trace = trace_of(scope["headers"])
-        job = await cancel_job(
-            job_id,
-            reason=reason,
-            actor=actor_of(scope),
-            versions=versions,
-            log=self._log,
-            jobs=self._jobs,
-            trace=trace,
-        )
-        _log.info("cancelled", **_names(job, trace))
+        job, headers = await self._carry_out(cancel_job, "cancelled", scope, receive)
         # 202: it was asked for, and its worker will do it.
-        status = 202 if job.state == "CancelRequested" else 200
-        return json_answer(job_view(job), status=status, headers=(etag(job.version), trace_response(trace)))
+        return json_answer(job_view(job), status=202 if job.state == "CancelRequested" else 200, headers=headers)
 
     async def retry(self, scope: Scope, receive: Receive) -> Answer:
         """POST /jobs/{id}/retry."""
+        job, headers = await self._carry_out(retry_job, "retried", scope, receive)
+        return json_answer(job_view(job), headers=headers)
+
+    async def _carry_out(
+        self, command: _Command, done: str, scope: Scope, receive: Receive
+    ) -> tuple[Job, tuple[Header, ...]]:
+        """The job after the command that a request asks for, and what the answer's head says of it."""
         job_id, versions = _job_id(scope), read_if_match(scope["headers"])
         reason = await self._reason(scope, receive)
         trace = trace_of(scope["headers"])
-        job = await retry_job(
+        job = await command(
             job_id,
             reason=reason,
             actor=actor_of(scope),
@@ -68,8 +78,8 @@ class CommandEndpoints:
             jobs=self._jobs,
             trace=trace,
         )
-        _log.info("retried", **_names(job, trace))
-        return json_answer(job_view(job), headers=(etag(job.version), trace_response(trace)))
+        _log.info(done, job_id=job.id, state=job.state, version=job.version, trace_id=trace)
+        return job, (etag(job.version), trace_response(trace))
 
     async def _reason(self, scope: Scope, receive: Receive) -> str | None:
         headers = dict(scope["headers"])
@@ -89,10 +99,6 @@ class CommandEndpoints:
 
 def _invalid(detail: str) -> Problem:
     return Problem(INVALID_REASON, f"reason {detail}", errors=[FieldError("reason", detail, "#/reason")])
-
-
-def _names(job: Job, trace: str) -> dict[str, object]:
-    return {"job_id": job.id, "state": job.state, "version": job.version, "trace_id": trace}
 
 
 def _job_id(scope: Scope) -> str:
