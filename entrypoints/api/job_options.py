@@ -18,6 +18,10 @@ from domain.waiting import LONGEST_DELAY
 MOST_DELAY_SECONDS = LONGEST_DELAY.total_seconds()
 MOST_TIMEOUT_SECONDS = LONGEST_TIMEOUT.total_seconds()
 
+TAG_PATTERN = (
+    "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"  # none a control character; for the documentation, as the domain judges
+)
+
 RunAt = Annotated[
     Annotated[datetime, Meta(tz=True, examples=["2026-01-27T10:30:00Z"])] | None,
     Meta(
@@ -44,7 +48,16 @@ IdempotencyKey = Annotated[
     ),
 ]
 Tags = Annotated[
-    Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=MAX_TAG_LENGTH)], ...], Meta(max_length=MAX_TAGS)]
+    Annotated[
+        tuple[
+            Annotated[
+                str,
+                Meta(min_length=1, max_length=MAX_TAG_LENGTH, extra_json_schema={"pattern": TAG_PATTERN}),
+            ],
+            ...,
+        ],
+        Meta(max_length=MAX_TAGS),
+    ]
     | None,
     Meta(
         description="Words of the caller's own to find the job by. They are kept for ever: nothing personal, nothing secret."

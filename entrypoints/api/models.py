@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from domain.events import Priority
 from domain.job import Status
+from domain.reason import MAX_REASON_LENGTH
 from entrypoints.api.job_options import DelaySeconds, IdempotencyKey, MaxAttempts, RunAt, Tags, TimeoutSeconds
 
 _ID = "0190f5fe-7c00-7a00-8000-000000000000"
@@ -97,7 +98,11 @@ class JobView(Struct, frozen=True, rename="camel"):
 class Reason(Struct, frozen=True):
     """Why a job is cancelled or retried. It stands in the job's history, with who asked for it."""
 
-    reason: Annotated[str | None, Meta(description="In words: at most 1000 characters.")] = None
+    reason: Annotated[
+        # Judged by the domain, which can say more of what is wrong.
+        Annotated[str, Meta(extra_json_schema={"maxLength": MAX_REASON_LENGTH, "pattern": "^[^\\u0000]*$"})] | None,
+        Meta(description=f"In words: at most {MAX_REASON_LENGTH} characters."),
+    ] = None
 
 
 class JobSummary(Struct, frozen=True, rename="camel"):

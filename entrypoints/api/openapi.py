@@ -22,7 +22,6 @@ from entrypoints.api.operations import ANY_REQUEST, OPERATIONS, JsonObject, Oper
 from entrypoints.api.problems import (
     KEY_NOT_ACCEPTED,
     KEY_REQUIRED,
-    REQUEST_TOO_SLOW,
     SCOPE_INSUFFICIENT,
     TOO_MANY_REQUESTS,
     Kind,
@@ -47,6 +46,11 @@ _TAGS = [
     {"name": "Watching", "description": "How the service is."},
     {"name": "Schema", "description": "This documentation."},
 ]
+_TWO_WAITS = {
+    "description": "A job has a delay or a time to run at, not both.",
+    "properties": {"runAt": {"type": "string"}, "delaySeconds": {"type": "number"}},
+    "required": ["runAt", "delaySeconds"],
+}
 # Three operations answer with something that is not a model.
 _SPECIAL_CONTENT: dict[str, JsonObject] = {
     "getRoot": {"text/plain": {"schema": {"type": "string"}}},
@@ -98,8 +102,7 @@ def _operation(operation: Operation, job_types: Sequence[str]) -> JsonObject:
     described["security"] = [] if needed is None else [{"apiKey": [needed]}]
     responses = {str(reply.status): _reply(operation, reply, job_types) for reply in operation.replies}
     kinds: dict[int, list[Kind]] = {}
-    of_body = () if operation.body is None else (REQUEST_TOO_SLOW,)
-    for kind in (*operation.problems, *of_body, *(() if needed is None else _KEY_PROBLEMS), *ANY_REQUEST):
+    for kind in (*operation.problems, *(() if needed is None else _KEY_PROBLEMS), *ANY_REQUEST):
         kinds.setdefault(kind.status, []).append(kind)
     responses |= {str(status): _problem(operation, of_status) for status, of_status in sorted(kinds.items())}
     described["responses"] = responses
@@ -191,4 +194,5 @@ def _schemas(job_types: Sequence[str]) -> dict[str, Any]:
         schemas[model.__name__]["examples"] = _examples(model, job_types)
     for model in (NewJob, BatchJob):
         schemas[model.__name__]["properties"]["type"]["enum"] = list(job_types)
+        schemas[model.__name__]["not"] = _TWO_WAITS
     return schemas

@@ -10,6 +10,7 @@ from domain.events import EVENT_TYPES, PRIORITIES
 from domain.job import STATUSES
 from domain.tags import MAX_TAG_LENGTH
 from entrypoints.api import event_query
+from entrypoints.api.job_options import TAG_PATTERN
 from entrypoints.api.list_query import DEFAULT_LIMIT, MAX_LIMIT
 from entrypoints.api.models import (
     BatchAnswer,
@@ -28,6 +29,7 @@ from entrypoints.api.problems import (
     BEFORE_CREATION,
     BEYOND_HEAD,
     BODY_TOO_LARGE,
+    HEAD_TOO_LARGE,
     INTERNAL,
     INVALID_BATCH,
     INVALID_BODY,
@@ -36,6 +38,7 @@ from entrypoints.api.problems import (
     INVALID_KEY,
     INVALID_QUERY,
     INVALID_REASON,
+    INVALID_REQUEST,
     JOB_NOT_FOUND,
     KEY_REUSED,
     MALFORMED_JSON,
@@ -45,6 +48,7 @@ from entrypoints.api.problems import (
     PRECONDITION_FAILED,
     RANGE_UNSATISFIABLE,
     REJECTED_DATA,
+    REQUEST_TOO_SLOW,
     RESULT_GONE,
     STATE_FORBIDS,
     TOO_MANY_JOBS,
@@ -88,7 +92,16 @@ class Operation(Struct, frozen=True):
     takes_many: bool = False
 
 
-ANY_REQUEST: tuple[Kind, ...] = (METHOD_NOT_ALLOWED, INTERNAL)
+# Those that the server itself answers with, before any operation hears of the request, are among them.
+ANY_REQUEST: tuple[Kind, ...] = (INVALID_REQUEST, REQUEST_TOO_SLOW, HEAD_TOO_LARGE, METHOD_NOT_ALLOWED, INTERNAL)
+
+# What the texts of a request are, as far as a pattern can say it: regular expressions of ECMA-262, as JSON Schema wants them.
+_POSITION_PATTERN = "^[0-9]+$"
+_NO_NUL = "^[^\\u0000]*$"
+_IDEMPOTENCY_KEY = r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--:<-\[\]-~]{1,255})$'
+_ENTITY_TAG = r'(W/)?"[!#-~]*"'
+_ENTITY_TAGS = rf"^(\*|{_ENTITY_TAG}([ \t]*,[ \t]*{_ENTITY_TAG})*)$"
+_EVENT_TYPE = f"({'|'.join(EVENT_TYPES)})"
 
 _JOB_ID: JsonObject = {
     "name": "id",
@@ -118,7 +131,7 @@ _AS_OF: JsonObject = {
     "schema": {
         "anyOf": [
             {"type": "string", "format": "date-time"},
-            {"type": "string", "pattern": "^[0-9]+$"},
+            {"type": "string", "pattern": _POSITION_PATTERN},
         ]
     },
     "examples": {
@@ -136,7 +149,7 @@ _KEY: JsonObject = {
         "with another body, 422. Keys are kept for a day (IDEMPOTENCY_KEY_HOURS). After a 503 or a lost connection it is safe "
         "to send the request again only with a key."
     ),
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "pattern": _IDEMPOTENCY_KEY},
     "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
 }
 _TEXT: JsonObject = {"type": "string"}
@@ -184,7 +197,7 @@ _IF_MATCH: JsonObject = {
     "in": "header",
     "required": False,
     "description": "The job's `ETag` as the caller knows it: where the job has moved on since, nothing is done; 412.",
-    "schema": _TEXT,
+    "schema": {"type": "string", "pattern": _ENTITY_TAGS},
     "example": '"3"',
 }
 _COMMAND_PROBLEMS = (
@@ -214,9 +227,16 @@ def _query(name: str, description: str, schema: JsonObject, example: str | int |
 
 _LIST: tuple[JsonObject, ...] = (
     _query("status", "Only jobs of this status.", {"type": "string", "enum": list(STATUSES)}, "failed"),
-    _query("type", "Only jobs of this type, installed or not.", {**_TEXT, "minLength": 1}, "CSV_EXPORT"),
+    _query(
+        "type", "Only jobs of this type, installed or not.", {**_TEXT, "minLength": 1, "pattern": _NO_NUL}, "CSV_EXPORT"
+    ),
     _query("priority", "Only jobs of this priority.", {"type": "string", "enum": list(PRIORITIES)}, "high"),
-    _query("tag", "Only jobs with this tag.", {**_TEXT, "minLength": 1, "maxLength": MAX_TAG_LENGTH}, "order-4711"),
+    _query(
+        "tag",
+        "Only jobs with this tag.",
+        {**_TEXT, "minLength": 1, "maxLength": MAX_TAG_LENGTH, "pattern": TAG_PATTERN},
+        "order-4711",
+    ),
     _query(
         "createdAfter",
         "Only jobs that were created at this time (RFC 3339, with its offset) or later.",
@@ -234,7 +254,9 @@ _LIST: tuple[JsonObject, ...] = (
         "At most so many jobs a page.",
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     ),
-    _query("cursor", "Where the page begins: as it stands in `next`, and nothing to make up.", _TEXT),
+    _query(
+        "cursor", "Where the page begins: as it stands in `next`, and nothing to make up.", {**_TEXT, "format": "uuid"}
+    ),
 )
 
 _RESULT: dict[str, JsonObject] = {
@@ -271,13 +293,13 @@ _LAST_EVENT_ID: JsonObject = {
     "in": "header",
     "required": False,
     "description": "The same, as clients of Server-Sent Events send it when they resume; it counts more than `after`.",
-    "schema": _TEXT,
+    "schema": {**_TEXT, "pattern": _POSITION_PATTERN},
     "example": "4711",
 }
 _EVENT_TYPES = _query(
     "type",
     f"Only events of these types, separated by commas: {', '.join(f'`{name}`' for name in EVENT_TYPES)}.",
-    _TEXT,
+    {**_TEXT, "pattern": f"^{_EVENT_TYPE}(,{_EVENT_TYPE})*$"},
     "Completed,Failed",
 )
 _EVENT_LINES: dict[str, JsonObject] = {
@@ -402,7 +424,12 @@ OPERATIONS: tuple[Operation, ...] = (
             _AFTER,
             _LAST_EVENT_ID,
             _EVENT_TYPES,
-            _query("jobType", "Only events of jobs of these types, separated by commas.", _TEXT, "CSV_EXPORT"),
+            _query(
+                "jobType",
+                "Only events of jobs of these types, separated by commas.",
+                {**_TEXT, "pattern": "^[^,]+(,[^,]+)*$"},
+                "CSV_EXPORT",
+            ),
             _query(
                 "limit",
                 "At most so many events a page.",

@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from openapi_spec_validator import validate
 
 from entrypoints.api.models import EXAMPLES
 from entrypoints.api.openapi import openapi_document
-from entrypoints.api.problems import KINDS
+from entrypoints.api.problems import HEAD_TOO_LARGE, INVALID_REQUEST, KINDS, REQUEST_TOO_SLOW
 from tests.api_under_test import DOCUMENT, check, client_of, make_api
 from tests.fakes.event_log import FakeEventLog
 from tests.fakes.health_reader import FakeHealthReader
@@ -84,6 +84,25 @@ def test_every_example_of_an_operation_is_valid() -> None:
                 for example in parameter.get("examples", {}).values():
                     check(example["value"], parameter["schema"])
     assert checked > 30
+
+
+def test_what_the_server_answers_by_itself_is_documented_everywhere() -> None:
+    for methods in DOCUMENT["paths"].values():
+        for operation in methods.values():
+            for kind in (INVALID_REQUEST, REQUEST_TOO_SLOW, HEAD_TOO_LARGE):
+                problems = operation["responses"][str(kind.status)]["content"]["application/problem+json"]["examples"]
+                assert kind.code in problems, operation["operationId"]
+
+
+def test_two_waits_are_no_job_by_the_document_either() -> None:
+    both = {"type": "CSV_EXPORT", "payload": None, "runAt": "2026-01-27T10:30:00Z", "delaySeconds": 1}
+    for model in ("NewJob", "BatchJob"):
+        schema = {"$ref": f"#/components/schemas/{model}"}
+
+        check(both | {"runAt": None}, schema)
+        check(both | {"delaySeconds": None}, schema)
+        with pytest.raises(ValidationError):
+            check(both, schema)
 
 
 def test_the_body_names_the_job_types_that_are_installed() -> None:
