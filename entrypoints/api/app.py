@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 from litestar import Litestar, Request, Response
@@ -83,12 +83,16 @@ def make_app(
     def route(path: str, methods: Sequence[HttpMethod], endpoint: Endpoint) -> HTTPRouteHandler:
         return _route(path, methods, doorkeeper.guarded(endpoint, needed=needed_for(methods, _documented(path))))
 
+    create = doorkeeper.guarded(job.create, needed=needed_for([HttpMethod.POST], "/jobs"))
+    list_jobs = doorkeeper.guarded(
+        _told(ListEndpoint(lists).list, outages), needed=needed_for([HttpMethod.GET, HttpMethod.HEAD], "/jobs")
+    )
     return _Api(
-        create_job=doorkeeper.guarded(job.create, needed=needed_for([HttpMethod.POST], "/jobs")),
+        create_job=create,
         find_job=doorkeeper.guarded(find, needed=needed_for([HttpMethod.GET], "/jobs/{id}")),
         route_handlers=[
-            route("/jobs", [HttpMethod.POST], job.create),
-            route("/jobs", [HttpMethod.GET, HttpMethod.HEAD], _told(ListEndpoint(lists).list, outages)),
+            # One handler: of two at one path, the framework's answer to OPTIONS names the methods of the first alone.
+            _route("/jobs", [HttpMethod.POST, HttpMethod.GET, HttpMethod.HEAD], _one_of(post=create, get=list_jobs)),
             route("/jobs/batch", [HttpMethod.POST], batch.create),
             route("/jobs/{job_id:str}", [HttpMethod.GET, HttpMethod.HEAD], find),
             route("/jobs/{job_id:str}/events", [HttpMethod.GET, HttpMethod.HEAD], _told(events.of_job, outages)),
@@ -164,6 +168,16 @@ def _route(path: str, methods: Sequence[HttpMethod], endpoint: Endpoint) -> HTTP
         return await endpoint(request.scope, request.receive)
 
     return HTTPRouteHandler(path, http_method=methods)(handle)
+
+
+def _one_of(*, post: Endpoint, get: Endpoint) -> Endpoint:
+    """The endpoint that goes to one of the two by the request's method."""
+
+    def choose(scope: Scope, receive: Receive) -> Awaitable[Answer]:
+        endpoint = post if scope.get("method") == HttpMethod.POST else get
+        return endpoint(scope, receive)
+
+    return choose
 
 
 def _documented(path: str) -> str:

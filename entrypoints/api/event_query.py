@@ -43,11 +43,9 @@ def read_event_query(query: bytes, headers: Mapping[bytes, bytes], *, of_job: bo
         if name in given:
             raise _refused(name, "must be given once; several values are separated by commas")
         given[name] = value
-    after = None
+    after = _position("after", given["after"]) if "after" in given else None
     if b"last-event-id" in headers:
         after = _position("Last-Event-ID", headers[b"last-event-id"].decode("latin-1").strip())
-    elif "after" in given:
-        after = _position("after", given["after"])
     return EventQuery(
         after,
         _event_types(given["type"]) if "type" in given else frozenset(),

@@ -248,6 +248,13 @@ async def test_what_cannot_be_answered_is_explained(
     assert source.status == status
 
 
+async def test_an_after_that_is_none_is_refused_though_the_last_event_id_counts_more(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/events?after=-1", headers={"last-event-id": "0"})
+
+    assert answer.status_code == 400
+    assert "after" in answer.json()["detail"]
+
+
 async def test_a_last_event_id_that_is_none_is_refused(client: httpx.AsyncClient) -> None:
     answer = await client.get("/events", headers={"last-event-id": "yesterday"})
 

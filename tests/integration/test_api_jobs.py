@@ -395,6 +395,14 @@ async def test_a_wrong_method_is_a_405_that_names_the_right_ones(client: httpx.A
         assert set(answer.headers["allow"].split(", ")) == allowed
 
 
+async def test_options_names_the_methods_as_a_405_does(client: httpx.AsyncClient) -> None:
+    for path in ("/jobs", "/jobs/batch", "/jobs/0190f5fe-7c00-7a00-8000-000000000000", "/health"):
+        asked, refused = await client.options(path), await client.delete(path)
+
+        assert (asked.status_code, asked.content, refused.status_code) == (204, b"", 405)
+        assert set(asked.headers["allow"].split(", ")) == set(refused.headers["allow"].split(", ")), path
+
+
 async def test_head_answers_as_get_does(client: httpx.AsyncClient) -> None:
     path = (await post(client)).headers["location"]
 
