@@ -1,7 +1,8 @@
 """Schemathesis against the API, by the document that it serves: no 5xx, and no answer that the document does not describe.
 
-It sends each operation its examples, what lies at the bounds of each field and just beyond them, methods that there are not, and
-texts at random; the same ones at each run. Its report must say that it reached every operation.
+It sends each operation what lies at the bounds of each field and just beyond them, methods that there are not, and texts at
+random; the same ones at each run. Its report must say that it reached every operation. The API asks for a key, so
+it is sent everything without one, too.
 """
 
 from __future__ import annotations
@@ -39,21 +40,22 @@ hooks = {hooks}
 deterministic = true
 database = "none"
 no-shrink = true
-max-examples = 10
-with-security-parameters = {needs_keys}
+max-examples = 5
 
 [reports.json]
 enabled = true
 path = {report}
 
+# That the documented examples are valid is in the tests of the document.
+[phases.examples]
+enabled = false
+
 # What it would do one after the other is in the tests of commands, and depends on when.
 [phases.stateful]
 enabled = false
 
-# While the service is open, keys mean nothing.
-[checks]
-ignored_auth.enabled = {needs_keys}
-missing_required_header.enabled = {needs_keys}
+[auth.openapi.apiKey]
+bearer = {token}
 
 # Of events the pages: a stream has no end.
 [[operations]]
@@ -110,32 +112,23 @@ def plain(tmp_path: Path, postgres_url: str, redis_url: str) -> Iterator[Service
         made.judge()
 
 
-def test_an_open_api_answers_whatever_is_sent_as_its_document_says(plain: Service, tmp_path: Path) -> None:
+def test_the_api_answers_whatever_is_sent_as_its_document_says(plain: Service, tmp_path: Path) -> None:
+    token = plain.key("desk", scope="operate")
     plain.start("api", "dispatcher", "projector")
 
-    exported, waiting = _jobs(plain)
-    accepted = _fuzzed(plain, tmp_path, exported=exported, waiting=waiting)
+    exported, waiting = _jobs(plain, token)
+    accepted = _fuzzed(plain, tmp_path, exported=exported, waiting=waiting, token=token)
 
     # Of a job that is cancelled already schemathesis may count no cancellation; the log tells of the first one.
     assert accepted | _COMMANDS == _PATHS
     assert {"Cancelled", "Queued"} <= set(plain.history(waiting))
 
 
-def test_an_api_with_keys_answers_whatever_is_sent_as_its_document_says(plain: Service, tmp_path: Path) -> None:
-    desk, reader = plain.key("desk", scope="operate"), plain.key("reader", scope="read")
-    plain.start("api", "dispatcher", "projector")
-
-    exported, waiting = _jobs(plain, token=desk)
-    accepted = _fuzzed(plain, tmp_path, exported=exported, waiting=waiting, token=reader)
-
-    assert accepted == {path for path in _PATHS if not path.startswith("POST ")}
-
-
-def _jobs(service: Service, *, token: str = "") -> tuple[str, str]:
+def _jobs(service: Service, token: str) -> tuple[str, str]:
     """The ids of a job that made a file, and of one that waits. There is no worker afterwards: thousands of jobs may come."""
     service.start("worker")
     job = {"type": "CSV_EXPORT", "payload": {"data": [{"n": 1}]}}
-    headers = {"authorization": f"Bearer {token}"} if token else {}
+    headers = {"authorization": f"Bearer {token}"}
     answers = [
         service.http.post("/jobs", json=each, headers=headers) for each in (job, {**job, "delaySeconds": 86_400})
     ]
@@ -145,7 +138,7 @@ def _jobs(service: Service, *, token: str = "") -> tuple[str, str]:
     return exported, waiting
 
 
-def _fuzzed(service: Service, home: Path, *, exported: str, waiting: str, token: str = "") -> set[str]:
+def _fuzzed(service: Service, home: Path, *, exported: str, waiting: str, token: str) -> set[str]:
     """The operations that took some of what schemathesis sent. It must have found nothing, and have asked all of them."""
     config, report = home / "schemathesis.toml", home / "report.json"
     config.write_text(
@@ -154,9 +147,8 @@ def _fuzzed(service: Service, home: Path, *, exported: str, waiting: str, token:
             report=json.dumps(str(report)),
             exported=json.dumps(exported),
             waiting=json.dumps(waiting),
-            needs_keys=json.dumps(bool(token)),
+            token=json.dumps(token),
         )
-        + (f'\n[auth.openapi.apiKey]\nbearer = "{token}"\n' if token else "")
     )
     document = str(service.http.base_url.join("/schema/openapi.json"))
     done = subprocess.run(
