@@ -6,6 +6,7 @@ parser, which finds every fault, and takes lone surrogate escapes, which are JSO
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
@@ -32,6 +33,7 @@ _OPTIONS = {
     for model in (NewJob, BatchJob)
 }
 _FIELDS = {field.encode_name: field.name for field in fields(BatchJob)}
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _NOT_MARKS = bytes(set(range(256)) - set(b'"[]{}'))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")  # which kind of bracket it is, the parser looks at
 
@@ -93,9 +95,14 @@ def is_nested_deeper(text: bytes, depth: int) -> bool:
     """
     if text.count(b"[") + text.count(b"{") <= depth:
         return False
-    # Escapes go first: what is left of a string then holds no quotation mark, and every second piece lies outside of strings.
-    marks = text.replace(rb"\\", b"").replace(rb"\"", b"").translate(_ONE_KIND, _NOT_MARKS)
-    brackets = b"".join(marks.split(b'"')[::2])
+    if b"\\" in text:
+        text = _ESCAPED.sub(b"", text)
+    # Of a string without brackets two quotation marks are left. Two that stand side by side may go, whatever they are: if they
+    # end one string and begin the next, nothing of interest lies between, and those two become one.
+    marks = text.translate(_ONE_KIND, _NOT_MARKS).replace(b'""', b"")
+    brackets = (
+        b"".join(marks.split(b'"')[::2]) if b'"' in marks else marks
+    )  # every second piece lies outside of strings
     for _ in range(depth):  # each round takes away the innermost level
         before = len(brackets)
         brackets = brackets.replace(b"[]", b"")
