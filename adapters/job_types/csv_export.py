@@ -5,8 +5,9 @@ How CSV is written stands in adapters/files/csv_text.py, how a file becomes whol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -15,6 +16,10 @@ from msgspec import Raw, Struct
 import jobledger
 from adapters.files.csv_text import BLOCK_ROWS, csv_blocks, decode_rows
 from adapters.files.whole_file import whole_file
+
+# Threads that compute at once only wait for each other, and wake up to see whether they still do; what they write to the disk
+# they write at once.
+_computing = Lock()
 
 
 class CsvExport(Struct, frozen=True):
@@ -49,14 +54,26 @@ def export(payload: CsvExport, context: jobledger.Context, *, output_dir: Path) 
     OSError for a disk that does not take it; then there is neither a torn file nor a temporary one.
     """
     try:
-        rows = decode_rows(payload.data)
+        with _computing:
+            rows = decode_rows(payload.data)
     except msgspec.ValidationError as exc:
         raise ValueError(f"payload.data must be a list of objects: {exc}") from exc
     target = output_dir / f"{context.job_id}.csv"
     with whole_file(target, owner=f"{context.job_id}-{context.attempt}") as file:
-        for number, block in enumerate(csv_blocks(rows, neutralise=not payload.raw)):
+        for number, block in enumerate(_in_turn(csv_blocks(rows, neutralise=not payload.raw))):
             if context.should_stop:
                 raise RuntimeError(f"told to stop after {max(0, number - 1) * BLOCK_ROWS} of {len(rows)} rows")
             file.write(block)
             context.progress(min(number * BLOCK_ROWS, len(rows)) / len(rows))
     return ExportedFile(file_path=str(target), rows=len(rows), bytes=file.bytes, sha256=file.sha256)
+
+
+def _in_turn(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The blocks, each of which is made while no other thread makes one."""
+    remaining = iter(blocks)
+    while True:
+        with _computing:
+            block = next(remaining, None)
+        if block is None:
+            return
+        yield block
