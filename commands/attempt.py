@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from domain.progress import checked_progress
+
 # The lines of job types themselves; each carries `job_id`, `attempt`, `position` and `trace_id` as fields of the record.
 _logger = getLogger("jobledger.job")
-
-_MAX_NOTE = 200  # characters of a progress note: it is shown on one line
 
 
 class Succeeded(Struct, frozen=True, tag=True):
@@ -108,8 +108,8 @@ class AttemptContext:
         return names
 
     def progress(self, fraction: float, note: str = "") -> None:
-        """See Context.progress. A fraction outside 0 to 1 is brought to the nearer end."""
-        self.latest_progress = (min(1.0, max(0.0, float(fraction))), str(note)[:_MAX_NOTE])
+        """See Context.progress. May be called from any thread; nothing but the newest is kept."""
+        self.latest_progress = checked_progress(fraction, note)
 
 
 class _AttemptLog(LoggerAdapter[Any]):

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from commands.attempt import AttemptContext
 from commands.close_attempt import StopReason
 from commands.liveness import RunningAttempt
+from commands.progress import Attempt
 from domain.job import Job
 
 
@@ -193,3 +194,11 @@ class RunningAttempts:
     def snapshot(self) -> list[RunningAttempt]:
         """What a heartbeat says; may be called from another thread."""
         return [RunningAttempt(running.job.id, running.job.version) for running in list(self._running.values())]
+
+    def progress(self) -> dict[Attempt, tuple[float, str]]:
+        """What each attempt said last of how far it is; those that never said anything are left out."""
+        return {
+            Attempt(running.job.id, running.context.attempt): running.context.latest_progress
+            for running in self._running.values()
+            if running.context.latest_progress is not None
+        }

@@ -54,7 +54,11 @@ class Context(Protocol):
         """Whether the attempt has timed out, was cancelled, or its worker shuts down: plain functions ask now and then."""
 
     def progress(self, fraction: float, note: str = "") -> None:
-        """Say how far the work is, from 0 to 1. Cheap; only the newest is kept, and only while the attempt runs."""
+        """Say how far the work is, from 0 to 1, and in up to 200 characters what is done: seen by who asks for the job.
+
+        Cheap, as often as you like: only the newest is kept, only while the attempt runs, and shown a few times a second.
+        Raises ValueError for a number outside 0 to 1, TypeError for what is none or a note that is no text.
+        """
 
 
 class JobType(Struct, frozen=True):

@@ -16,6 +16,7 @@ from prometheus_client import Metric
 from redis.asyncio import Redis
 
 from adapters.postgres.event_log import PostgresEventLog
+from adapters.postgres.progress_board import PostgresProgressBoard
 from adapters.postgres.queue_feed import PostgresQueueFeed
 from adapters.postgres.standing_reader import PostgresStandingReader
 from adapters.postgres.wake_ups import QUEUED, AppendListener
@@ -46,6 +47,8 @@ WATCH_EVERY = 1.0  # seconds
 MEND_EVERY = 180.0  # seconds between two looks for queued jobs that have no entry
 FORGET_EVERY = 60.0  # seconds between two looks for consumers of workers that are gone
 KEYS_EVERY = 600.0  # seconds between two sweeps of old idempotency keys
+PROGRESS_EVERY = 600.0  # seconds between two sweeps of what dead workers left of progress
+PROGRESS_HOURS = 1.0  # that it must be old: by then `jobs` shows whether its attempt runs
 _PATIENCE = 5.0  # seconds that an append is tried; then its loop looks anew at what there is to do, or stops
 STUCK_PAUSE = 5.0  # seconds before the relay looks again at what only a person can mend
 
@@ -114,6 +117,7 @@ class Dispatcher:
         self._depth = RedisQueueDepth(redis)
         self._given_up = self._lost = 0  # workers and attempts, so far
         self._database = wiring.dispatch(settings, pool, holder=name)
+        self._progress = PostgresProgressBoard(pool)
         self._queue = wiring.relay_queue(settings, redis)
         self._relay = Relay(queue=self._queue, feed=feeds[0])
         self._mend_queue = MendQueue(queue=self._queue, feed=feeds[1])
@@ -145,6 +149,7 @@ class Dispatcher:
             ("look for jobs that are missing in the queue", self._if_leading(self._mend), None),
             ("forget old consumers", self._if_leading(self._forget_consumers), None),
             ("sweep idempotency keys", self._if_leading(self._sweep_keys), None),
+            ("sweep progress", self._if_leading(self._sweep_progress), None),
         ]
         async with asyncio.TaskGroup() as group:
             for what, step, wait in loops:
@@ -250,3 +255,7 @@ class Dispatcher:
     async def _sweep_keys(self) -> float:
         await self._database.sweep(older_than_hours=self._idempotency_key_hours)
         return KEYS_EVERY
+
+    async def _sweep_progress(self) -> float:
+        await self._progress.sweep(older_than_hours=PROGRESS_HOURS)
+        return PROGRESS_EVERY

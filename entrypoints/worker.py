@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import structlog
@@ -15,9 +15,12 @@ from prometheus_client import Metric
 
 from adapters.files.leftovers import sweep_leftovers
 from adapters.postgres.job_reader import PostgresJobReader
+from adapters.postgres.progress_board import PostgresProgressBoard
 from adapters.postgres.worker_registry import PostgresWorkerRegistry
 from commands.heartbeat import Heartbeat
+from commands.keep_progress import ProgressKeeper
 from commands.outages import Outages
+from commands.ports import Unavailable
 from commands.queue_ports import ClaimQueue, Source
 from commands.uninterrupted_queue import UninterruptedQueue
 from commands.worker import Worker
@@ -34,6 +37,8 @@ _log = structlog.get_logger(__name__)
 GRACE_IN_LIVENESS = 2.0
 LOOK_EVERY = 1.0  # seconds between two looks for such code
 SWEEP_EVERY = 3600.0  # seconds between two looks for temporary files of dead attempts
+_SHOW_PROGRESS = "show progress"  # what outages know it by
+_LAST_LOOK = 1.0  # seconds that the last of it may take: nothing that a stop should wait for longer
 EXIT_HOPELESS = 70  # EX_SOFTWARE of sysexits.h: a handler blocks the event loop or does not end
 
 
@@ -99,11 +104,13 @@ async def run(settings: Settings) -> None:
                 repeat(lambda: _sweep_leftovers(settings), what="sweep leftovers", stop=stop, outages=outages),
                 name="sweep leftovers",
             )
-            running, is_hopeless = await _run_until(stop, worker, heartbeat, grace=_grace(settings))
-            stop.set()  # also where an error of its own ended it: nothing may wait for a signal now
-            await sweeping
-            _log.info("worker stopping", running=len(worker.running))
-            all_ended = await worker.finish(grace=settings.shutdown_grace_seconds)
+            keeper = ProgressKeeper(running=worker.running, board=PostgresProgressBoard(pool))
+            async with _showing_progress(keeper, outages):
+                running, is_hopeless = await _run_until(stop, worker, heartbeat, grace=_grace(settings))
+                stop.set()  # also where an error of its own ended it: nothing may wait for a signal now
+                await sweeping
+                _log.info("worker stopping", running=len(worker.running))
+                all_ended = await worker.finish(grace=settings.shutdown_grace_seconds)
             # The worker's row goes after the last closing event. What is left open is closed in a while by who watches the row,
             # since its code may not have ended: nothing is lost in haste.
             await asyncio.to_thread(heartbeat.stop, leave_row=not all_ended)
@@ -115,6 +122,28 @@ async def run(settings: Settings) -> None:
             # Their threads do not end (and the interpreter would wait for these for ever), or the log does not answer.
             _log.warning("attempts stay open, and will be closed as lost", jobs=len(worker.running))
             os._exit(EXIT_HOPELESS if is_hopeless else 0)
+
+
+@asynccontextmanager
+async def _showing_progress(keeper: ProgressKeeper, outages: Outages) -> AsyncIterator[None]:
+    """Show how far the attempts are, also those that end while the worker stops; and at last, that they are over."""
+    over = asyncio.Event()
+
+    async def show() -> None:
+        await repeat(keeper.step, what=_SHOW_PROGRESS, stop=over, outages=outages)
+        with suppress(Unavailable):  # a dispatcher takes it down
+            await keeper.step()
+
+    showing = asyncio.create_task(show(), name=_SHOW_PROGRESS)
+    try:
+        yield
+    finally:
+        over.set()
+        await asyncio.wait((showing,), timeout=_LAST_LOOK)
+        if showing.done():
+            showing.result()
+        else:
+            showing.cancel()
 
 
 async def _sweep_leftovers(settings: Settings) -> float:

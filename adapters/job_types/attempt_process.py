@@ -14,9 +14,10 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Lock, Thread
+from threading import Lock, Thread, Timer
 
 from adapters.job_types import outcomes
 from adapters.job_types.attempt_messages import Ended, LogLine, Progress, Report, Start, encode_frame, read_order
@@ -29,6 +30,7 @@ from domain.errors import JobledgerError
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _ORPHANED = 3  # exit code; nobody is left to see it
+_PROGRESS_EVERY = 0.2  # seconds between two reports of progress: the worker has other attempts to listen to
 _MAX_LOG_BYTES = 64 * 1024  # of a log line with its fields; a longer one has them described and cut
 _MAX_LOG_FIELDS = 20  # then
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
@@ -151,19 +153,40 @@ class _Reports:
 
 
 class _ReportingContext(AttemptContext):
-    __slots__ = ("_reports",)
+    """Tells the worker of progress: at once, and what comes soon after that together, the newest of it."""
+
+    __slots__ = ("_lock", "_reports", "_told_at", "_waiting")
 
     def __init__(self, start: Start, reports: _Reports) -> None:
         super().__init__(
             start.job_id, start.attempt, start.created_at, position=start.position, trace_id=start.trace_id
         )
         self._reports = reports
+        self._lock = Lock()
+        self._told_at = float("-inf")
+        self._waiting = False  # whether the newest will be told by a timer
 
     def progress(self, fraction: float, note: str = "") -> None:
         super().progress(fraction, note)
-        assert self.latest_progress is not None
-        fraction, note = self.latest_progress
-        self._reports.send(Progress(fraction, safe_text(note)))
+        with self._lock:
+            if self._waiting:
+                return
+            wait = self._told_at + _PROGRESS_EVERY - time.monotonic()
+            self._waiting = wait > 0
+        if wait <= 0:
+            self._tell()
+            return
+        timer = Timer(wait, self._tell)
+        timer.daemon = True  # the end of the code does not wait for it
+        timer.start()
+
+    def _tell(self) -> None:
+        with self._lock:
+            self._waiting = False
+            self._told_at = time.monotonic()
+            newest = self.latest_progress
+        assert newest is not None
+        self._reports.send(Progress(*newest))
 
 
 class _ReportingHandler(logging.Handler):

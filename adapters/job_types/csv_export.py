@@ -59,12 +59,14 @@ def export(payload: CsvExport, context: jobledger.Context, *, output_dir: Path) 
     except msgspec.ValidationError as exc:
         raise ValueError(f"payload.data must be a list of objects: {exc}") from exc
     target = output_dir / f"{context.job_id}.csv"
+    written = 0
     with whole_file(target, owner=f"{context.job_id}-{context.attempt}") as file:
         for number, block in enumerate(_in_turn(csv_blocks(rows, neutralise=not payload.raw))):
             if context.should_stop:
-                raise RuntimeError(f"told to stop after {max(0, number - 1) * BLOCK_ROWS} of {len(rows)} rows")
+                raise RuntimeError(f"told to stop after {written} of {len(rows)} rows")
             file.write(block)
-            context.progress(min(number * BLOCK_ROWS, len(rows)) / len(rows))
+            written = min(number * BLOCK_ROWS, len(rows))  # the first block is the header
+            context.progress(written / len(rows), f"{written} of {len(rows)} rows written")
     return ExportedFile(file_path=str(target), rows=len(rows), bytes=file.bytes, sha256=file.sha256)
 
 

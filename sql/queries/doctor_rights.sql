@@ -5,6 +5,7 @@ from (values
     ('SELECT', 'jobs'), ('INSERT', 'jobs'), ('UPDATE', 'jobs'),
     ('SELECT', 'checkpoints'), ('UPDATE', 'checkpoints'),
     ('SELECT', 'workers'), ('INSERT', 'workers'), ('UPDATE', 'workers'), ('DELETE', 'workers'),
+    ('SELECT', 'progress'), ('INSERT', 'progress'), ('UPDATE', 'progress'), ('DELETE', 'progress'),
     ('SELECT', 'dispatcher_lease'), ('UPDATE', 'dispatcher_lease'),
     ('DELETE', 'idempotency_keys')
 ) as needed ("right", name)

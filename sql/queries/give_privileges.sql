@@ -24,6 +24,7 @@ begin
             ('jobs', 'select, insert, update', 'select'),
             ('checkpoints', 'select, update', 'select'),
             ('workers', 'select, insert, update, delete', 'select'),
+            ('progress', 'select, insert, update, delete', 'select'),
             ('dispatcher_lease', 'select, update', 'select')
         ) v (relation, of_service, of_reader)
     loop

@@ -66,6 +66,13 @@ def logs(payload, context):
     context.log.error("x" * 100_000, extra={"much": "y" * 10_000_000})
     context.progress(0.5, "half")
 
+def progresses(payload, context):
+    for number in range(200_000):
+        context.progress(number / 200_000)
+    context.progress(1, "all \\0 \\ud800")
+    while not os.path.exists(payload["file"]):
+        time.sleep(0.01)
+
 def survives_sigterm(payload, context):
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
@@ -238,6 +245,26 @@ async def test_what_the_code_logs_and_reports_arrives_with_its_fields(
     assert (library.getMessage(), vars(library)["logger"]) == ("careful", "library")
     assert len(long.getMessage()) < 5000
     assert context.latest_progress == (0.5, "half")
+
+
+async def test_of_progress_as_often_as_the_code_likes_the_worker_hears_the_newest_a_few_times(
+    do: Do, context: AttemptContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heard: list[float] = []
+    hear = AttemptContext.progress
+
+    def listen(self: AttemptContext, fraction: float, note: str = "") -> None:
+        heard.append(fraction)
+        hear(self, fraction, note)
+        if fraction == 1:
+            (tmp_path / "all heard").touch()
+
+    monkeypatch.setattr(AttemptContext, "progress", listen)
+
+    assert await do("progresses", file=str(tmp_path / "all heard")) == Succeeded(b"null")
+    assert heard[0] == 0
+    assert len(heard) < 200
+    assert context.latest_progress == (1.0, "all ␀ \\ud800")
 
 
 async def started(file: Path, *, saw: Callable[[], object]) -> int:

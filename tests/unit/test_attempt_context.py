@@ -30,14 +30,24 @@ def test_its_log_lines_carry_the_ids_beside_the_fields_of_the_author(caplog: pyt
     assert (fields["position"], fields["trace_id"]) == (7, "4bf9")
 
 
-def test_only_the_newest_progress_is_kept_within_its_bounds() -> None:
+def test_only_the_newest_progress_is_kept() -> None:
     context = AttemptContext("j1", 1, CREATED_AT)
     assert context.latest_progress is None
 
     context.progress(0.5, "half")
-    context.progress(7, "x" * 1000)
+    context.progress(1)
 
-    assert context.latest_progress == (1.0, "x" * 200)
+    assert context.latest_progress == (1.0, "")
+
+
+def test_what_is_no_progress_is_an_error_and_changes_nothing() -> None:
+    context = AttemptContext("j1", 1, CREATED_AT)
+    context.progress(0.5, "half")
+
+    with pytest.raises(ValueError, match="progress is a fraction from 0 to 1, not 40"):
+        context.progress(40)
+
+    assert context.latest_progress == (0.5, "half")
 
 
 def test_it_can_be_told_to_stop() -> None:
