@@ -24,6 +24,7 @@ from tests.fakes.event_pages import FakeEventPages
 from tests.fakes.health_reader import FakeHealthReader
 from tests.fakes.job_ends import FakeJobEnds, listen
 from tests.fakes.job_lister import FakeJobLister
+from tests.fakes.progress_board import FakeProgressBoard
 from tests.fakes.report import FakeReport
 
 MAX_BODY_BYTES = 4096
@@ -48,6 +49,7 @@ def make_api(
     *,
     output_dir: Path = Path("output"),
     keys: KeyRing | None = None,
+    progress: FakeProgressBoard | None = None,
     max_requests_per_second: int = 0,
     max_event_streams: int = 100,
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -61,6 +63,7 @@ def make_api(
         files=OutputFiles(output_dir),
         ends=EndOfJobs(jobs=log, ends=FakeJobEnds(log), listen=listen, outages=outages),
         follower=LogFollower(pages=FakeEventPages(log), listen=listen, outages=outages),
+        progress=progress or FakeProgressBoard(log),
         health=health,
         keys=keys or ring_over(FakeApiKeys()),
         outages=outages,

@@ -12,7 +12,7 @@ from tests.until import until
 
 
 class Message(NamedTuple):
-    """One event as a browser would give it out."""
+    """One event as a browser would give it out; `id` is its own, empty for one that has none."""
 
     id: str
     event: str
@@ -84,4 +84,4 @@ class EventSource:
         self.beats += block.startswith(": heartbeat")
         self.last_id = fields.get("id", self.last_id)
         if "data" in fields:
-            self.messages.append(Message(fields["id"], fields["event"], msgspec.json.decode(fields["data"])))
+            self.messages.append(Message(fields.get("id", ""), fields["event"], msgspec.json.decode(fields["data"])))

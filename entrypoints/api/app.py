@@ -18,7 +18,9 @@ from commands.key_ring import KeyRing
 from commands.list_jobs import JobLister
 from commands.outages import READ_JOBS, Outages
 from commands.ports import EventLog, JobReader, Unavailable
+from commands.progress import ProgressBoard
 from commands.results import ResultFiles
+from commands.share_progress import SharedProgress
 from commands.wait_for_end import EndOfJobs
 from domain.job_type import JobType
 from entrypoints.api.access import Doorkeeper, needed_for
@@ -47,6 +49,7 @@ def make_app(
     files: ResultFiles,
     ends: EndOfJobs,
     follower: LogFollower,
+    progress: ProgressBoard,
     health: HealthReader,
     keys: KeyRing,
     outages: Outages,
@@ -70,11 +73,21 @@ def make_app(
     batch = BatchEndpoints(
         creator=creator, job_types=job_types, max_batch_bytes=max_batch_bytes, max_body_bytes=max_body_bytes
     )
-    job = JobEndpoints(creator=creator, jobs=jobs, ends=ends, job_types=job_types, max_body_bytes=max_body_bytes)
+    shared_progress = SharedProgress(progress)
+    job = JobEndpoints(
+        creator=creator,
+        jobs=jobs,
+        ends=ends,
+        progress=shared_progress,
+        job_types=job_types,
+        max_body_bytes=max_body_bytes,
+    )
     command = CommandEndpoints(log=log, jobs=jobs, max_body_bytes=max_body_bytes)
     find = _told(job.find, outages)
     result = _told(ResultEndpoint(jobs=jobs, files=files).result, outages)
-    events = EventEndpoints(jobs=jobs, follower=follower, places=StreamPlaces(max_event_streams))
+    events = EventEndpoints(
+        jobs=jobs, follower=follower, progress=shared_progress, places=StreamPlaces(max_event_streams)
+    )
     watch = HealthEndpoints(health=health, outages=outages, keys=keys, max_lag=max_lag)
     schema = SchemaEndpoints(openapi_document(sorted(job_types)))
     limit = RateLimit(max_requests_per_second, now=time.monotonic) if max_requests_per_second else None

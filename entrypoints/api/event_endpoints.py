@@ -14,16 +14,25 @@ from msgspec import Raw
 from commands.follow_log import EventsPage, LogFollower, LoggedEvent
 from commands.key_ring import Caller
 from commands.ports import JobReader
+from commands.share_progress import SharedProgress
 from domain.errors import LogDamaged, UnknownEventType
 from domain.events import EVENT_TYPES, RecordedEvent, encode_data, type_name
 from domain.ids import parse_job_id
-from domain.job import STATUS_AFTER
+from domain.job import STATUS_AFTER, fold
 from domain.moment import timestamp
 from entrypoints.api.access import caller_of
 from entrypoints.api.answers import NO_STORE, Answer, json_answer
 from entrypoints.api.event_query import EventQuery, read_event_query
-from entrypoints.api.event_stream import EVENT_STREAM, Heartbeats, beginning, lines_of, message_of
-from entrypoints.api.job_view import raw
+from entrypoints.api.event_stream import (
+    EVENT_STREAM,
+    Heartbeats,
+    beginning,
+    lines_of,
+    message_of,
+    message_of_progress,
+)
+from entrypoints.api.followed_progress import FollowedProgress
+from entrypoints.api.job_view import progress_view, raw
 from entrypoints.api.models import EventList, EventView, History, LoggedEventView
 from entrypoints.api.problems import BEYOND_HEAD, JOB_NOT_FOUND, Problem
 from entrypoints.api.stream_places import StreamPlaces
@@ -39,10 +48,17 @@ class EventEndpoints:
     """Each method is one endpoint: it takes the raw request, and answers or raises what becomes a problem document."""
 
     def __init__(
-        self, *, jobs: JobReader, follower: LogFollower, places: StreamPlaces, examined: int = EXAMINED
+        self,
+        *,
+        jobs: JobReader,
+        follower: LogFollower,
+        progress: SharedProgress,
+        places: StreamPlaces,
+        examined: int = EXAMINED,
     ) -> None:
         self._jobs = jobs
         self._follower = follower
+        self._progress = progress
         self._places = places
         self._examined = examined
 
@@ -63,10 +79,12 @@ class EventEndpoints:
         wanted = query.types or EVENT_TYPES.keys()
         events = [_event_view(e) for e in history if e.position > after and type_name(e.event) in wanted]
         if is_live:
+            job = fold(history)
+            assert job is not None  # which has a history
+            progress = FollowedProgress(self._progress, job)
+            last = max(after, history[-1].position)
             return self._stream(
-                self._live_of_job(
-                    job_id, query, head, events, last=max(after, history[-1].position), caller=caller_of(scope)
-                )
+                self._live_of_job(job_id, query, head, events, progress, last=last, caller=caller_of(scope))
             )
         if NDJSON in headers.get(b"accept", b""):
             return Answer(200, lines_of(events), content_type=NDJSON, headers=[NO_STORE])
@@ -136,7 +154,15 @@ class EventEndpoints:
                     yield message or beats.beat(page.position)
 
     async def _live_of_job(
-        self, job_id: str, query: EventQuery, head: int, past: Iterable[EventView], *, last: int, caller: Caller
+        self,
+        job_id: str,
+        query: EventQuery,
+        head: int,
+        past: Iterable[EventView],
+        progress: FollowedProgress,
+        *,
+        last: int,
+        caller: Caller,
     ) -> AsyncGenerator[bytes]:
         yield beginning(query.after or 0) + b"".join(message_of(event, event.position) for event in past)
         beats = Heartbeats()
@@ -144,14 +170,21 @@ class EventEndpoints:
             async for page in pages:
                 if caller.is_revoked:  # the follower has a page at least once a second, be it an empty one
                     return
+                news = [event for event in page.events if event.job_id == job_id and event.position > last]
+                for event in news:
+                    progress.happened(event.type, event.data)
                 message = b"".join(
-                    message_of(_plain_view(event), event.position)
-                    for event in page.events
-                    if event.job_id == job_id and event.position > last and query.wants(event)
+                    message_of(_plain_view(event), event.position) for event in news if query.wants(event)
                 )
-                if message or beats.is_due():
+                if not message and beats.is_due():
+                    message = beats.beat(max(page.position, last))
+                if message:
                     beats.sent()
-                    yield message or beats.beat(max(page.position, last))
+                # Progress is no event of the log, so who wants some types of these gets none; nor is it a place to resume from.
+                if not query.types and (newest := await progress.news()) is not None:
+                    message += message_of_progress(progress_view(newest))
+                if message:
+                    yield message
 
 
 def _is_live(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from entrypoints.api.models import EventView
+from entrypoints.api.models import EventView, ProgressView
 
 EVENT_STREAM = b"text/event-stream"
 HEARTBEAT_SECONDS = 15.0  # proxies cut what is silent for a minute, some for half of one
@@ -24,6 +24,11 @@ def beginning(position: int) -> bytes:
 def message_of(event: EventView, position: int) -> bytes:
     """One event; its position is what a client resumes after."""
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (position, event.type.encode("ascii"), _line(event))
+
+
+def message_of_progress(progress: ProgressView) -> bytes:
+    """How far an attempt is. It has no `id:`, so a client that was cut off goes on behind the last event of the log."""
+    return b"event: progress\ndata: %b\n\n" % _encode(progress)
 
 
 def lines_of(events: Iterable[EventView]) -> bytes:

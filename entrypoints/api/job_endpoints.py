@@ -12,19 +12,21 @@ from logging import DEBUG
 
 import structlog
 from litestar.types import Receive, Scope
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from commands.create_job import CreateJob, JobCreated, JobCreator
 from commands.ports import IdempotencyKey, JobReader, Unavailable
+from commands.share_progress import SharedProgress
 from commands.wait_for_end import EndOfJobs
 from domain.ids import parse_job_id
+from domain.job import Job
 from domain.job_type import JobType
 from entrypoints.api.access import actor_of
 from entrypoints.api.answers import Answer, Header, json_answer
 from entrypoints.api.idempotency import read_idempotency_key
 from entrypoints.api.job_query import read_job_query
-from entrypoints.api.job_view import job_view, raw
-from entrypoints.api.models import JobAccepted, NewJob
+from entrypoints.api.job_view import job_view, progress_view, raw
+from entrypoints.api.models import JobAccepted, NewJob, ProgressView
 from entrypoints.api.new_job import read_new_job
 from entrypoints.api.preconditions import etag
 from entrypoints.api.preferences import applied, unless_gone, wanted_wait
@@ -63,11 +65,13 @@ class JobEndpoints:
         creator: JobCreator,
         jobs: JobReader,
         ends: EndOfJobs,
+        progress: SharedProgress,
         job_types: Mapping[str, JobType],
         max_body_bytes: int,
     ) -> None:
         self._creator = creator
         self._ends = ends
+        self._progress = progress
         self._jobs = jobs
         self._job_types = job_types
         self._max_body_bytes = max_body_bytes
@@ -116,10 +120,14 @@ class JobEndpoints:
         if job is None:
             raise _no_such_job(job_id)
         headers = (etag(job.version),) if wait is None else (etag(job.version), applied(wait))
-        if not query.with_payload:
-            return json_answer(job_view(job), headers=headers)
-        kept = await self._jobs.payload(job_id)
-        return json_answer(job_view(job, raw(kept)), headers=headers)
+        payload = raw(await self._jobs.payload(job_id)) if query.with_payload else UNSET
+        return json_answer(job_view(job, payload, await self._progress_of(job)), headers=headers)
+
+    async def _progress_of(self, job: Job) -> ProgressView | UnsetType:
+        if job.status != "processing":
+            return UNSET
+        progress = await self._progress.of(job.id, attempt=job.attempts)
+        return UNSET if progress is None else progress_view(progress)
 
     async def _create_and_wait(self, created: JobCreated, receive: Receive, wait: int, trace: str) -> Answer:
         headers = [(b"location", b"/jobs/" + created.job_id.encode("ascii")), applied(wait), trace_response(trace)]

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from domain.events import Priority
 from domain.job import Status
+from domain.progress import MAX_NOTE_LENGTH
 from domain.reason import MAX_REASON_LENGTH
 from entrypoints.api.job_options import DelaySeconds, IdempotencyKey, MaxAttempts, RunAt, Tags, TimeoutSeconds
 
@@ -61,6 +62,15 @@ class JobAccepted(Struct, frozen=True, rename="camel"):
     ) = UNSET
 
 
+class ProgressView(Struct, frozen=True):
+    """How far the attempt that runs is, as its code said last. It is kept only while the attempt runs."""
+
+    attempt: Annotated[int, Meta(description="Which attempt: 1 for the first.", ge=1)]
+    fraction: Annotated[float, Meta(description="How much of the work is done.", ge=0, le=1)]
+    note: Annotated[str, Meta(description="What is done, in words; may be empty.", max_length=MAX_NOTE_LENGTH)]
+    at: Annotated[Timestamp, Meta(description="When that came to be shown.")]
+
+
 class JobView(Struct, frozen=True, rename="camel"):
     """A job as of its newest event, never older than what the caller has seen; with `asOf`, as it was then."""
 
@@ -86,6 +96,16 @@ class JobView(Struct, frozen=True, rename="camel"):
     version: Annotated[int, Meta(description="Number of the job's newest event: 1, 2, 3 …; its `ETag` too.", ge=1)]
     due_at: Annotated[Timestamp | None, Meta(description="When its wait is over; null unless it waits.")]
     tags: Annotated[tuple[str, ...], Meta(description="What its creator called it by.")]
+    progress: (
+        Annotated[
+            ProgressView,
+            Meta(
+                description="Only from `GET` of the job as it is, while an attempt runs that has said how far it is. It moves "
+                "neither `version` nor `updatedAt`."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     payload: (
         Annotated[
             Raw,
@@ -330,6 +350,9 @@ EXAMPLES: dict[type[Struct], list[dict[str, Any]]] = {
             "dueAt": None,
             "tags": ["nightly"],
         }
+    ],
+    ProgressView: [
+        {"attempt": 1, "fraction": 0.4, "note": "4000 of 10000 rows written", "at": "2026-01-27T10:30:04.000Z"}
     ],
     Reason: [{"reason": "the customer withdrew the order"}],
     EventView: [

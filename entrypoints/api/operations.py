@@ -396,7 +396,8 @@ OPERATIONS: tuple[Operation, ...] = (
         description=(
             "Every event of the job from its creation on, with the status that the job had after each. With "
             "`Accept: application/x-ndjson` a line each; with `Accept: text/event-stream` also those that are yet to come, as "
-            "they do."
+            "they do, and between them, unless `type` is given, how far the attempt is that runs: `event: progress` with a "
+            "`ProgressView` and no `id`."
         ),
         parameters=(_JOB_ID, _AFTER, _LAST_EVENT_ID, _EVENT_TYPES),
         replies=(

@@ -21,6 +21,7 @@ from adapters.postgres.job_ends import PostgresJobEnds
 from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
 from adapters.postgres.own_connection import OwnConnection
+from adapters.postgres.progress_board import PostgresProgressBoard
 from adapters.postgres.standing_reader import PostgresStandingReader
 from adapters.postgres.wake_ups import APPENDED, AppendListener
 from adapters.prometheus import families
@@ -91,6 +92,7 @@ async def run(settings: Settings) -> None:
                 files=OutputFiles(settings.output_dir),
                 ends=ends,
                 follower=follower,
+                progress=PostgresProgressBoard(pool),
                 health=health,
                 keys=keys,
                 outages=outages,

@@ -14,7 +14,8 @@ from tests.fakes.event_log import FakeEventLog
 class FakeProgressBoard:
     """Implements commands.progress.ProgressBoard over the jobs of a log. Its clock runs ahead of the log's by `elapsed`.
 
-    `shown`: what each call of `show` was given, in order; `asked`: how often it was read.
+    `away`: it cannot be reached, as when the log cannot. `shown`: what each call of `show` was given, in order; `asked`: how
+    often it was to be read.
     """
 
     def __init__(self, log: FakeEventLog) -> None:
@@ -23,6 +24,7 @@ class FakeProgressBoard:
         self.elapsed = timedelta()
         self.shown: list[tuple[dict[Attempt, tuple[float, str]], set[Attempt]]] = []
         self.asked = 0
+        self.away = False
 
     async def show(self, said: Mapping[Attempt, tuple[float, str]], *, over: Collection[Attempt]) -> None:
         """See ProgressBoard.show."""
@@ -37,8 +39,8 @@ class FakeProgressBoard:
 
     async def read(self, job_ids: Sequence[str]) -> Mapping[str, Progress]:
         """See ProgressBoard.read."""
-        self._require_presence()
         self.asked += 1
+        self._require_presence()
         return {job_id: self._rows[job_id] for job_id in job_ids if job_id in self._rows}
 
     async def sweep(self, *, older_than_hours: float) -> int:
@@ -55,5 +57,5 @@ class FakeProgressBoard:
         return job is not None and job.worker is not None and job.attempts == row.attempt
 
     def _require_presence(self) -> None:
-        if self._log.away:
+        if self.away or self._log.away:
             raise Unavailable("the database is away", dependency="PostgreSQL")

@@ -23,6 +23,7 @@ from adapters.postgres.health_reader import PostgresHealthReader
 from adapters.postgres.job_ends import PostgresJobEnds
 from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
+from adapters.postgres.progress_board import PostgresProgressBoard
 from commands.follow_log import LogFollower
 from commands.outages import Outages
 from commands.wait_for_end import EndOfJobs
@@ -56,6 +57,7 @@ async def api_over(url: str, *, patience: float = 20.0) -> AsyncIterator[httpx.A
             files=OutputFiles(Path("output")),
             ends=EndOfJobs(jobs=reader, ends=PostgresJobEnds(pool), listen=listen, outages=outages),
             follower=LogFollower(pages=PostgresEventPages(pool), listen=listen, outages=outages),
+            progress=PostgresProgressBoard(pool),
             health=PostgresHealthReader(pool, transitions=TRANSITIONS),
             keys=ring_over(FakeApiKeys()),
             outages=outages,
