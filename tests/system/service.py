@@ -42,6 +42,7 @@ WITHIN = 60.0  # seconds that anything may take: the machine may be busy with ot
 _TYPES = (
     *("NOOP:noop", "FLAKY:flaky", "GATED:gated", "GATED_BRIEFLY:gated_briefly", "DEAF_THREAD:deaf_thread"),
     *("DEAF_THREAD_FOR_LONG:deaf_thread_for_long", "DEAF_PROCESS:deaf_process"),
+    *("HALF_WAY:half_way", "HALF_WAY_PROCESS:half_way_process"),
     *("BLOCKS_THE_LOOP:blocks_the_loop", "KILLS_ITS_WORKER:kills_its_worker"),
     "NEVER_RETURNS:never_returns",
 )

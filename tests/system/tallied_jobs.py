@@ -82,6 +82,16 @@ deaf_thread_for_long = jobledger.job_type("DEAF_THREAD_FOR_LONG")(_deaf)
 deaf_process = jobledger.job_type("DEAF_PROCESS", runs_in="process", timeout=1.0, max_attempts=1)(_deaf)
 
 
+async def _half_way(payload: dict[str, str], context: jobledger.Context) -> str:
+    """Says that half is done, and waits for `gate` with the rest."""
+    context.progress(0.5, "half of it is done")
+    return str(await gated.run(payload, context))
+
+
+half_way = jobledger.job_type("HALF_WAY")(_half_way)
+half_way_process = jobledger.job_type("HALF_WAY_PROCESS", runs_in="process")(_half_way)
+
+
 @jobledger.job_type("BLOCKS_THE_LOOP")
 async def blocks_the_loop(payload: dict[str, float], context: jobledger.Context) -> str:
     """Does what an async function must not do, for `seconds`."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 
 from tests.system.service import Service
 
@@ -74,6 +77,30 @@ def test_who_waits_when_the_api_stops_is_answered_with_what_there_is(shared: Ser
     shared.until_ended(job_id)
 
 
+@pytest.mark.parametrize("job_type", ["HALF_WAY", "HALF_WAY_PROCESS"])
+def test_how_far_a_running_job_is_can_be_seen_until_it_ends(shared: Service, job_type: str) -> None:
+    shared.start("worker")
+    gate = shared.gate()
+    job_id = shared.post(job_type, {"gate": str(gate)})
+
+    told: list[dict[str, str]] = []
+    with shared.http.stream("GET", f"/jobs/{job_id}/events", headers={"accept": "text/event-stream"}) as stream:
+        for message in messages_of(stream):
+            told.append(message)
+            if message["event"] == "progress":
+                assert shared.job(job_id)["progress"] == json.loads(message["data"])
+                gate.touch()
+            if message["event"] == "Completed":
+                break
+
+    assert [message["event"] for message in told] == ["Created", "Started", "progress", "Completed"]
+    progress = json.loads(told[2]["data"])
+    assert (progress["attempt"], progress["fraction"], progress["note"]) == (1, 0.5, "half of it is done")
+    assert "id" not in told[2]
+    assert "progress" not in shared.job(job_id)
+    shared.until(lambda: shared.ask("select job_id from progress") == [])
+
+
 def test_streams_that_are_cut_off_and_resumed_show_all_that_happened_once_and_in_order(shared: Service) -> None:
     shared.start("worker")
     begin = int(shared.ask("select coalesce(max(position), 0) from events")[0][0])
@@ -124,6 +151,20 @@ def test_streams_that_are_cut_off_and_resumed_show_all_that_happened_once_and_in
     )
     assert [pair for pair in seen if pair[0] <= head] == in_log
     assert cuts > 3
+
+
+def messages_of(stream: httpx.Response) -> Iterator[dict[str, str]]:
+    """The fields of each message that holds data."""
+    fields: dict[str, str] = {}
+    for line in stream.iter_lines():
+        name, _, value = line.partition(": ")
+        if line:
+            fields[name] = value
+        elif "data" in fields:
+            yield fields
+            fields = {}
+        else:
+            fields = {}
 
 
 def ids_of_all_pages(service: Service, query: str) -> list[str]:
