@@ -16,6 +16,10 @@ from projections.runner import Runner
 
 _log = structlog.get_logger(__name__)
 
+# Seconds from a wake-up until the table is brought up to date. Who asks for a single job is told of what lies beyond the table;
+# to fold each event as it comes would take the CPU from the processes that its job waits for.
+GATHER = 0.01
+
 
 async def run(settings: Settings) -> None:
     """Fold until SIGTERM or SIGINT. Raises LogDamaged and UnknownEventType: both need a person."""
@@ -27,7 +31,11 @@ async def run(settings: Settings) -> None:
         projection = wiring.jobs_projection(settings)
         try:
             async with AppendListener(
-                settings.database_url, channel=APPENDED, application="jobledger projector", outages=outages
+                settings.database_url,
+                channel=APPENDED,
+                application="jobledger projector",
+                gather=GATHER,
+                outages=outages,
             ) as wake_ups:
                 runner = Runner(projection=projection)
 

@@ -107,7 +107,7 @@ async def event_log(
             settings.database_url,
             application=f"{name} log",
             patience=patience,
-            on_appended=notifier.notify,
+            wake_ups=notifier,
             outages=outages,
         ) as log,
     ):

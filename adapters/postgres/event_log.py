@@ -45,16 +45,24 @@ from commands.ports import Answer, Append, Appended, Conflict, Refused, Rejected
 from domain.events import RecordedEvent, decode_data, encode_data, type_name
 
 _APPEND = load_statement("append_events")
+_APPEND_AND_TELL = load_statement("append_events_and_tell")
+_QUEUE_AND_TELL = load_statement("queue_events_and_tell")
+_COLUMNS = 17  # of append_events
+_FEW = 40  # commands in an append that may wake the readers itself
 _log = structlog.get_logger(__name__)
 
 _QUEUEING = frozenset({"Created", "Queued"})
 _KEEP_UP = "keep up with what is to be written"  # what outages know that by
 
 
-class OnAppended(Protocol):
-    """Is told of a batch that wrote something: of about how many events, and whether one of them may queue a job."""
+class WakeUps(Protocol):
+    """What wakes those who read the log. `events`: about how many; `queues`: whether one of them may queue a job."""
 
-    def __call__(self, *, events: int, queues: bool) -> None: ...
+    def is_carried(self, *, events: int, queues: bool) -> bool:
+        """Whether the append that is about to be sent is to wake them itself."""
+
+    def notify(self, *, events: int, queues: bool) -> None:
+        """Wake them: something was appended that did not do so itself."""
 
 
 class _Encoded(Struct, frozen=True):
@@ -95,8 +103,8 @@ class PostgresEventLog:
     """Implements commands.ports.EventLog. An async context manager; it keeps one connection and makes it anew when lost.
 
     `patience`: seconds to go on trying while PostgreSQL is away, then Unavailable; None: as long as this is open (a worker has
-    nothing better to do with an outcome than to keep it). A batch in doubt is sent once more in any case. `on_appended` is
-    called after each batch that wrote something. A call without an answer after `reply_seconds` is in doubt.
+    nothing better to do with an outcome than to keep it). A batch in doubt is sent once more in any case. `wake_ups` wakes
+    the log's readers whenever a batch wrote something. A call without an answer after `reply_seconds` is in doubt.
     """
 
     def __init__(
@@ -105,7 +113,7 @@ class PostgresEventLog:
         *,
         application: str,
         patience: float | None = None,
-        on_appended: OnAppended | None = None,
+        wake_ups: WakeUps | None = None,
         outages: Outages | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
@@ -115,7 +123,7 @@ class PostgresEventLog:
         self._outages = outages or Outages(report=_log)
         self._is_closing = False
         self._has_no_patience_left = stop_never if patience is None else stop_after_delay(patience)
-        self._on_appended = on_appended
+        self._wake_ups = wake_ups
         self._connection: AsyncConnection[Any] | None = None
         self._cursor: AsyncCursor[Any] | None = None
         self._told_position = 0  # the highest of all answers so far
@@ -201,9 +209,16 @@ class PostgresEventLog:
 
     async def _call(self, cursor: AsyncCursor[Any], batch: list[_Encoded], sending: _Sending) -> list[Answer]:
         parameters = _parameters(batch)
+        queues = any(not _QUEUEING.isdisjoint(encoded.types) for encoded in batch)
+        tells = (
+            self._wake_ups is not None
+            and len(batch) <= _FEW
+            and self._wake_ups.is_carried(events=len(batch), queues=queues)
+        )
+        statement = (_QUEUE_AND_TELL if queues else _APPEND_AND_TELL) if tells else _APPEND
         began = time.perf_counter()
         try:
-            await cursor.execute(_APPEND, parameters)
+            await cursor.execute(statement, parameters)
             rows = await cursor.fetchall()
         except psycopg.Error as exc:
             if not is_about_data(exc):
@@ -225,11 +240,8 @@ class PostgresEventLog:
         self.measures.events.update(types)
         if batch:
             self.measures.answered(events=sum(len(encoded.types) for encoded in batch), seconds=seconds)
-        if self._on_appended is not None and types:
-            self._on_appended(
-                events=len(batch),
-                queues=any(not _QUEUEING.isdisjoint(encoded.types) for encoded in batch),
-            )
+        if self._wake_ups is not None and types and not tells:
+            self._wake_ups.notify(events=len(batch), queues=queues)
         # append_events hears one command a job; the others are heard after it, one by one: a claim of what is long over must
         # not cost its job the closing, or the claim, that stands behind it.
         if unheard := _unheard(batch, answers):
@@ -322,7 +334,7 @@ def _answer(row: tuple[Any, ...], encoded: _Encoded, sending: _Sending) -> Answe
         found_job_id,
         found_digest,
         *granted,
-    ) = row
+    ) = row[:_COLUMNS]
     command = encoded.command
     mine = (
         sending.in_doubt

@@ -1,9 +1,10 @@
 """NOTIFY and LISTEN: who has appended tells those who read. Only a hint: every reader polls as well.
 
-A NOTIFY takes a lock of the whole cluster at its commit, so it is never part of an append: it follows in a transaction of its
-own, at most one in flight, the first at once and the next at a distance that grows with what was appended: a single job does not
-wait, a thousand share a wake-up. Who keeps the queue hears only of events that may queue a job, and soon; who keeps a table hears
-of all, at a greater distance, as pages are cheaper than events.
+A process that appends little has its append wake the readers: one round trip less for the job that is waited for. A NOTIFY
+takes a lock of the whole cluster at its commit, so a busy process sends it apart, in a transaction of its own, at most one in
+flight, at a distance from the last that grows with what that one told of: a thousand events share a wake-up. Who keeps the
+queue hears only of events that may queue a job, and soon; who keeps a table hears of all, at a greater distance, as pages are
+cheaper than events.
 """
 
 from __future__ import annotations
@@ -62,16 +63,16 @@ class AppendNotifier:
         self._database_url = database_url
         self._application = application
         self._outages = outages or Outages(report=_log)
-        self._appended = _Wanted()
-        self._queued = _Wanted()
+        self._appended = _Wanted(APPENDED)
+        self._queued = _Wanted(QUEUED)
         self._sending = asyncio.Lock()  # both channels share a connection
         self._connection: AsyncConnection[Any] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._tasks = [
-            asyncio.create_task(self._tell(QUEUED, self._queued), name="queued notifier"),
-            asyncio.create_task(self._tell(APPENDED, self._appended), name="append notifier"),
+            asyncio.create_task(self._tell(self._queued), name="queued notifier"),
+            asyncio.create_task(self._tell(self._appended), name="append notifier"),
         ]
         return self
 
@@ -83,13 +84,25 @@ class AppendNotifier:
         if self._connection is not None:
             await self._connection.close()
 
+    def is_carried(self, *, events: int, queues: bool) -> bool:
+        """Whether an append that is about to be sent is to wake the readers itself; they count as told then.
+
+        So it is where nobody was told lately: for a single job each wake-up would be a round trip more. Else `notify` does it.
+        """
+        channels = (self._appended, self._queued) if queues else (self._appended,)
+        if not all(wanted.is_due() for wanted in channels):
+            return False
+        for wanted in channels:
+            wanted.told(events)
+        return True
+
     def notify(self, *, events: int, queues: bool) -> None:
         """Have readers woken soon, of so many new events; `queues`: whether one of them may queue a job."""
         if queues:  # first: both share a connection, and a job waits for this one
             self._queued.add(events)
         self._appended.add(events)
 
-    async def _tell(self, channel: Channel, wanted: _Wanted) -> None:
+    async def _tell(self, wanted: _Wanted) -> None:
         while True:
             events = await wanted.take()
             # Readers poll: a wake-up that comes late costs a quarter of a second.
@@ -100,25 +113,36 @@ class AppendNotifier:
                             self._connection = await connect(
                                 self._database_url, application=f"{self._application} notify"
                             )
-                        await self._connection.execute(channel.notify)
+                        await self._connection.execute(wanted.channel.notify)
             self._outages.succeeded(doing=_TELL)
-            await asyncio.sleep(spacing(channel, events=events))
+            wanted.told(events)
 
 
 class _Wanted:
-    """How many events readers have not been told of yet."""
+    """How many events the readers of a channel have not been told of yet, and from when on they may be told again."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
         self._events = 0
         self._any = asyncio.Event()
+        self._next_at = 0.0  # of the loop's clock
 
     def add(self, events: int) -> None:
         self._events += events
         self._any.set()
 
+    def is_due(self) -> bool:
+        """Whether nothing waits to be told, and the next event may be told of at once."""
+        return not self._events and asyncio.get_running_loop().time() >= self._next_at
+
+    def told(self, events: int) -> None:
+        """Readers were told of so many now."""
+        self._next_at = asyncio.get_running_loop().time() + spacing(self.channel, events=events)
+
     async def take(self) -> int:
-        """Wait until there are any; they count as told."""
+        """Wait until there are any, and until they may be told; they count as taken."""
         await self._any.wait()
+        await asyncio.sleep(max(0.0, self._next_at - asyncio.get_running_loop().time()))
         self._any.clear()
         events, self._events = self._events, 0
         return events
@@ -127,7 +151,8 @@ class _Wanted:
 class AppendListener:
     """Hears the NOTIFYs of all processes on one channel, by LISTEN on a direct connection. An async context manager.
 
-    It also wakes the reader whenever it begins to listen, at first and after an outage.
+    It also wakes the reader whenever it begins to listen, at first and after an outage. `gather`: seconds from a wake-up until
+    the reader goes on, for one that would rather look once at what comes together than soon.
     """
 
     def __init__(
@@ -136,9 +161,11 @@ class AppendListener:
         *,
         channel: Channel,
         application: str,
+        gather: float = 0.0,
         outages: Outages | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
+        self._gather = gather
         self._channel = channel
         self._database_url = database_url
         self._application = application
@@ -161,10 +188,13 @@ class AppendListener:
         self._woken.set()
 
     async def wait(self, timeout: float) -> None:
-        """Return at the next wake-up, at once if one came since the last call, at the latest after `timeout` seconds."""
+        """Return at the next wake-up, at once if one came since the last call, at the latest after `timeout` seconds. What
+        comes while it gathers does not wake again."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._woken.wait()
+        if self._gather and self._woken.is_set():
+            await asyncio.sleep(self._gather)
         self._woken.clear()
 
     async def _run(self) -> None:

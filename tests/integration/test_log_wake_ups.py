@@ -13,9 +13,9 @@ from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.wake_ups import APPENDED, QUEUED, AppendListener, AppendNotifier, _Wanted, spacing
 from commands.ports import Append, Appended, Conflict
 from domain import job as verbs
-from domain.events import Cancelled, NewEvent
+from domain.events import Cancelled, NewEvent, Started
 from tests.proxy import Proxy, proxy_to
-from tests.real_log import Database, connected
+from tests.real_log import Database, connected, register_workers
 from tests.until import until
 
 
@@ -55,7 +55,7 @@ async def test_an_append_wakes_the_reader_and_one_that_wrote_nothing_does_not(
 ) -> None:
     async with (
         AppendNotifier(postgres_url, application="writer") as notifier,
-        PostgresEventLog(postgres_url, application="writer", on_appended=notifier.notify) as log,
+        PostgresEventLog(postgres_url, application="writer", wake_ups=notifier) as log,
     ):
         command = creation()
         [answer] = await log.append([command])
@@ -71,6 +71,66 @@ async def test_a_wake_up_before_the_wait_is_not_lost_and_counts_once(db: Databas
     await until(listener._woken.is_set)
     assert await is_woken(listener)
     assert not await is_woken(listener, within=0.05)
+
+
+async def test_a_reader_that_gathers_looks_once_at_what_comes_together(postgres_url: str, db: Database) -> None:
+    async with AppendListener(postgres_url, channel=APPENDED, application="reader", gather=0.3) as listener:
+        assert await is_woken(listener)
+        db.execute("notify jobledger_appended")
+        await until(listener._woken.is_set)
+        waiting = asyncio.create_task(is_woken(listener))
+        await asyncio.sleep(0)
+        db.execute("notify jobledger_appended")
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        assert await waiting
+        assert not await is_woken(listener, within=0.1)
+
+
+async def test_a_lone_append_wakes_readers_itself_and_a_busy_process_does_so_apart(
+    postgres_url: str, db: Database, listener: AppendListener
+) -> None:
+    async with (
+        AppendNotifier(postgres_url, application="writer") as notifier,
+        PostgresEventLog(postgres_url, application="writer", wake_ups=notifier) as log,
+    ):
+        await log.append([creation()])
+        assert await is_woken(listener)
+        of_notifier = (
+            "select from pg_stat_activity where datname = current_database() and application_name = 'writer notify'"
+        )
+        assert db.execute(of_notifier).fetchone() is None  # nothing was sent apart
+        await log.append([creation() for _ in range(1_000)])
+        assert await is_woken(listener)
+        assert db.execute(of_notifier).fetchone() is not None
+
+
+class AlwaysCarried:
+    """Every append wakes the readers itself."""
+
+    def is_carried(self, *, events: int, queues: bool) -> bool:
+        return True
+
+    def notify(self, *, events: int, queues: bool) -> None:
+        raise AssertionError("told twice")
+
+
+async def test_an_append_that_wakes_readers_gives_the_same_answers(postgres_url: str, db: Database) -> None:
+    register_workers(db, ["w"])
+    async with (
+        PostgresEventLog(postgres_url, application="writer", wake_ups=AlwaysCarried()) as waking,
+        PostgresEventLog(postgres_url, application="writer") as silent,
+    ):
+        commands = [creation(), creation()]
+        created = await waking.append(commands)
+        assert [type(answer) for answer in created] == [Appended, Appended]
+        assert await waking.append(commands) == await silent.append(commands)
+        claims = [Append(command.job_id, 1, [NewEvent(Started(1, "w"))], "w") for command in commands]
+        [first] = await waking.append(claims[:1])
+        [second] = await silent.append(claims[1:])
+        assert isinstance(first, Appended)
+        assert isinstance(second, Appended)
+        assert [event.content for event in first.history] == [event.content for event in second.history] == [b"{}"]
 
 
 async def test_a_listener_that_is_cut_off_listens_again_and_has_the_reader_look(
@@ -106,7 +166,7 @@ async def test_a_thousand_appends_at_once_send_few_notifications_and_the_last_is
 
 
 async def test_the_wake_up_after_one_event_is_near_and_after_many_is_at_the_channels_distance() -> None:
-    wanted = _Wanted()
+    wanted = _Wanted(APPENDED)
     wanted.add(1)
     wanted.add(2)
     assert await wanted.take() == 3
@@ -141,7 +201,7 @@ async def test_who_keeps_the_queue_hears_only_of_what_may_queue_a_job(postgres_u
         AppendListener(postgres_url, channel=QUEUED, application="relay") as relay,
         AppendListener(postgres_url, channel=APPENDED, application="projector") as projector,
         AppendNotifier(postgres_url, application="writer") as notifier,
-        PostgresEventLog(postgres_url, application="writer", on_appended=notifier.notify) as log,
+        PostgresEventLog(postgres_url, application="writer", wake_ups=notifier) as log,
     ):
         assert await is_woken(relay)
         assert await is_woken(projector)
