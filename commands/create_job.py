@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
@@ -21,13 +20,12 @@ from commands.ports import (
     Repeated,
     Unavailable,
 )
+from commands.stretches import in_stretches
 from domain import job
 from domain.errors import JobledgerError, UnknownJobType
 from domain.events import Priority
 from domain.job_type import JobType
 from domain.limits import checked_max_attempts
-
-_AT_A_STRETCH = 200  # commands that are decided on before others get a turn: about a millisecond
 
 
 class KeyReused(JobledgerError):
@@ -94,17 +92,15 @@ class JobCreator:
         Raises Unavailable where nothing is known of any. Lets others have their turn while it works.
         """
         found: list[JobCreated | JobledgerError | Append] = []
-        for number, command in enumerate(commands, start=1):
+        async for command in in_stretches(commands):
             try:
                 found.append(self._decide(command))
             except JobledgerError as exc:
                 found.append(exc)
-            if number % _AT_A_STRETCH == 0:
-                await asyncio.sleep(0)
         appends = [append for append in found if isinstance(append, Append)]
         answers = iter(await self._log.append(appends) if appends else ())
         results: list[JobCreated | JobledgerError] = []
-        for one in found:
+        async for one in in_stretches(found):
             if not isinstance(one, Append):
                 results.append(one)
                 continue

@@ -34,7 +34,8 @@ class Array(Struct, frozen=True):
 def _pack(element_oid: int, count: int, parts: list[bytes]) -> Array:
     if count == 0:
         return Array(element_oid, Packer("!iiI").pack(0, 0, element_oid))
-    return Array(element_oid, _HEADER(1, 1, element_oid, count, 1) + b"".join(parts))
+    # One join: to put the header before what was joined would copy all of it once more.
+    return Array(element_oid, b"".join([_HEADER(1, 1, element_oid, count, 1), *parts]))
 
 
 def int4_array(values: Sequence[int]) -> Array:

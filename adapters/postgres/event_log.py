@@ -6,8 +6,9 @@ appended. What must not come in: any decision about jobs.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
@@ -28,6 +29,7 @@ from tenacity import (
 
 from adapters.group_commit import GroupCommit, TooMuchWaiting
 from adapters.postgres.arrays import (
+    Array,
     bytea_array,
     int4_array,
     register_arrays,
@@ -42,6 +44,7 @@ from adapters.postgres.translating import NAME, is_about_data, translated
 from commands.measures import AppendMeasures
 from commands.outages import WRITE_LOG, Outages
 from commands.ports import Answer, Append, Appended, Conflict, Refused, RejectedData, Repeated, Unavailable
+from commands.stretches import in_stretches
 from domain.events import RecordedEvent, decode_data, encode_data, type_name
 
 _APPEND = load_statement("append_events")
@@ -52,6 +55,9 @@ _FEW = 40  # commands in an append that may wake the readers itself
 _log = structlog.get_logger(__name__)
 
 _QUEUEING = frozenset({"Created", "Queued"})
+# Commands that are encoded, and answers that are read, without a turn for others: as many as an ordinary batch holds at most.
+_AT_ONCE = 1_000
+_AT_A_TIME = 200  # where there are more: about a millisecond each
 _KEEP_UP = "keep up with what is to be written"  # what outages know that by
 
 
@@ -74,6 +80,7 @@ class _Encoded(Struct, frozen=True):
     key: bytes | None
     types: list[str]
     datas: list[bytes]
+    size: int  # about so many bytes
 
 
 class _Sending:
@@ -152,16 +159,12 @@ class PostgresEventLog:
 
         Raises ValueError for a job id that is no UUID and for an actor or key with a lone surrogate.
         """
-        encoded = []
-        size = 0
-        for command in commands:
-            datas = [encode_data(new.event) for new in command.events]
-            # Whatever cannot be encoded fails here, at its own caller, and not in a batch with others.
-            key = command.key.key.encode() if command.key else None
-            types = [type_name(new.event) for new in command.events]
-            encoded.append(_Encoded(command, uuid_bytes(command.job_id), command.actor.encode(), key, types, datas))
-            for data, new in zip(datas, command.events, strict=True):
-                size += len(data) + 100 + (len(new.content) if new.content else 0)
+        # Whatever cannot be encoded fails here, at its own caller, and not in a batch with others.
+        if len(commands) <= _AT_ONCE:
+            encoded = [_encoded(command) for command in commands]
+        else:
+            encoded = [_encoded(command) async for command in in_stretches(commands)]
+        size = sum(one.size for one in encoded)
         try:
             return await self._group.submit(encoded, size=size)
         except TooMuchWaiting as exc:
@@ -208,7 +211,7 @@ class PostgresEventLog:
         self._outages.succeeded(doing=_KEEP_UP)
 
     async def _call(self, cursor: AsyncCursor[Any], batch: list[_Encoded], sending: _Sending) -> list[Answer]:
-        parameters = _parameters(batch)
+        parameters = await _parameters(batch)
         queues = any(not _QUEUEING.isdisjoint(encoded.types) for encoded in batch)
         tells = (
             self._wake_ups is not None
@@ -219,7 +222,8 @@ class PostgresEventLog:
         began = time.perf_counter()
         try:
             await cursor.execute(statement, parameters)
-            rows = await cursor.fetchall()
+            seconds = time.perf_counter() - began
+            rows = await _rows(cursor)
         except psycopg.Error as exc:
             if not is_about_data(exc):
                 raise
@@ -229,8 +233,11 @@ class PostgresEventLog:
             middle = len(batch) // 2
             first = await self._call(cursor, batch[:middle], sending)
             return first + await self._call(cursor, batch[middle:], sending)
-        seconds = time.perf_counter() - began
-        answers = [_answer(row, encoded, sending) for row, encoded in zip(rows, batch, strict=True)]
+        pairs = zip(rows, batch, strict=True)
+        if len(batch) <= _AT_ONCE:
+            answers = [_answer(row, encoded, sending) for row, encoded in pairs]
+        else:
+            answers = [_answer(row, encoded, sending) async for row, encoded in in_stretches(pairs)]
         types: list[str] = []
         for answer, encoded in zip(answers, batch, strict=True):
             if type(answer) is Appended:
@@ -283,41 +290,85 @@ def _may_heal(exc: BaseException) -> bool:
     return isinstance(exc, psycopg.Error) and not is_about_data(exc) and not isinstance(exc, errors.DataCorrupted)
 
 
-def _parameters(batch: list[_Encoded]) -> tuple[Any, ...]:
-    numbers: list[int] = []
-    job_ids: list[bytes] = []
-    versions: list[int] = []
-    types: list[str] = []
-    datas: list[bytes] = []
-    contents: list[bytes | None] = []
-    actors: list[bytes] = []
-    keys: list[bytes | None] = []
-    digests: list[bytes | None] = []
-    keyed = any(encoded.key is not None for encoded in batch)
-    for number, encoded in enumerate(batch):
-        command = encoded.command
-        types += encoded.types
-        datas += encoded.datas
-        for offset, new in enumerate(command.events, start=1):
-            numbers.append(number)
-            job_ids.append(encoded.job_id)
-            versions.append(command.expected + offset)
-            contents.append(new.content)
-            actors.append(encoded.actor)
-            if keyed:
-                keys.append(encoded.key)
-                digests.append(command.key.digest if command.key else None)
-    return (
-        int4_array(numbers),
-        uuid_array(job_ids),
-        int4_array(versions),
-        text_array(types),
-        utf8_array(datas),
-        utf8_array(contents),
-        utf8_array(actors),
-        utf8_array(keys),
-        bytea_array(digests),
-    )
+def _encoded(command: Append) -> _Encoded:
+    datas = [encode_data(new.event) for new in command.events]
+    key = command.key.key.encode() if command.key else None
+    types = [type_name(new.event) for new in command.events]
+    size = 0
+    for data, new in zip(datas, command.events, strict=True):
+        size += len(data) + 100 + (len(new.content) if new.content else 0)
+    return _Encoded(command, uuid_bytes(command.job_id), command.actor.encode(), key, types, datas, size)
+
+
+async def _parameters(batch: list[_Encoded]) -> list[Array]:
+    """The statement's parameters; others have a turn where there are many."""
+    columns = _Columns(keyed=any(encoded.key is not None for encoded in batch))
+    if len(batch) <= _AT_ONCE:
+        columns.add(enumerate(batch))
+        return list(columns.packed())
+    async for part in in_stretches(_parts(batch)):
+        columns.add(part)
+    return [packed async for packed in in_stretches(columns.packed())]
+
+
+def _parts(batch: list[_Encoded]) -> Iterator[Iterable[tuple[int, _Encoded]]]:
+    for begin in range(0, len(batch), _AT_A_TIME):
+        yield enumerate(batch[begin : begin + _AT_A_TIME], start=begin)
+
+
+async def _rows(cursor: AsyncCursor[Any]) -> list[tuple[Any, ...]]:
+    """All rows, which are in this process already but not Python's yet; others have a turn where there are many."""
+    rows = await cursor.fetchmany(_AT_ONCE)
+    while len(rows) < cursor.rowcount:
+        await asyncio.sleep(0)
+        rows += await cursor.fetchmany(_AT_A_TIME)
+    return rows
+
+
+class _Columns:
+    """The events of a batch as the arrays that append_events takes."""
+
+    def __init__(self, *, keyed: bool) -> None:
+        self._keyed = keyed
+        self._numbers: list[int] = []
+        self._job_ids: list[bytes] = []
+        self._versions: list[int] = []
+        self._types: list[str] = []
+        self._datas: list[bytes] = []
+        self._contents: list[bytes | None] = []
+        self._actors: list[bytes] = []
+        self._keys: list[bytes | None] = []
+        self._digests: list[bytes | None] = []
+
+    def add(self, numbered: Iterable[tuple[int, _Encoded]]) -> None:
+        """The events of these commands, with the commands' places in the batch."""
+        numbers, job_ids, versions = self._numbers, self._job_ids, self._versions
+        contents, actors, keyed = self._contents, self._actors, self._keyed
+        for number, encoded in numbered:
+            command = encoded.command
+            self._types += encoded.types
+            self._datas += encoded.datas
+            for offset, new in enumerate(command.events, start=1):
+                numbers.append(number)
+                job_ids.append(encoded.job_id)
+                versions.append(command.expected + offset)
+                contents.append(new.content)
+                actors.append(encoded.actor)
+                if keyed:
+                    self._keys.append(encoded.key)
+                    self._digests.append(command.key.digest if command.key else None)
+
+    def packed(self) -> Iterator[Array]:
+        """Each column, in the statement's order; packed when it is asked for."""
+        yield int4_array(self._numbers)
+        yield uuid_array(self._job_ids)
+        yield int4_array(self._versions)
+        yield text_array(self._types)
+        yield utf8_array(self._datas)
+        yield utf8_array(self._contents)
+        yield utf8_array(self._actors)
+        yield utf8_array(self._keys)
+        yield bytea_array(self._digests)
 
 
 def _answer(row: tuple[Any, ...], encoded: _Encoded, sending: _Sending) -> Answer:

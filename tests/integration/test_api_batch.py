@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -106,6 +107,22 @@ async def test_a_batch_without_a_good_job_is_told_so_and_appends_nothing(
 
     assert (answer.status_code, answer.json()["refused"]) == (207, 1)
     assert log.sizes == []
+
+
+async def test_other_requests_are_answered_while_a_large_batch_is_worked_on(
+    client: httpx.AsyncClient, log: CountingLog
+) -> None:
+    batch = asyncio.create_task(post(client, b"\n".join(b"[" if n % 2 else GOOD % n for n in range(2_000))))
+    phases: set[int] = set()
+    while not batch.done():
+        await asyncio.sleep(0)
+        assert (await client.get("/livez")).status_code == 200
+        phases.add(len(log.events))
+
+    told = batch.result().json()
+    assert (told["created"], told["refused"]) == (1_000, 1_000)
+    assert log.sizes == [1_000]
+    assert phases == {0, 1_000}  # before the append, and after it
 
 
 def keyed(key: str, payload: int = 1) -> bytes:

@@ -123,3 +123,30 @@ async def test_a_log_without_a_server_is_unavailable_within_its_patience_and_say
     async with PostgresEventLog(nowhere, application="nowhere", patience=0.2) as log:
         with pytest.raises(Unavailable, match="append to the log"):
             await log.append([creation()])
+
+
+async def test_a_large_batch_lets_others_have_their_turns_and_has_all_its_answers_in_order(
+    postgres_url: str, log: PostgresEventLog
+) -> None:
+    commands = [creation(b'{"n": %d}' % n) for n in range(3_000)]
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    others = asyncio.create_task(other())
+    with pytest.raises(ValueError, match="fromhex"):  # met at the last one, before anything is sent
+        await log.append([*commands, Append("no UUID", 0, commands[0].events, "client")])
+    others.cancel()
+    commands.insert(2_345, creation(b"{oops"))
+    answers = await log.append(commands)
+
+    assert turns > 0
+    assert [n for n, answer in enumerate(answers) if not isinstance(answer, Appended)] == [2_345]
+    with connected(postgres_url) as db:
+        there = read_log(db)
+    assert [event.content for event in there] == [b'{"n": %d}' % n for n in range(3_000)]
+    assert [answer.position for answer in answers if isinstance(answer, Appended)] == list(range(1, 3_001))
