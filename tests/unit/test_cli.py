@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from entrypoints.cli import main
+from tests.conftest import free_port
 
 _COMMANDS = [
     "up",
@@ -84,7 +85,7 @@ def test_a_setting_that_cannot_be_used_is_one_sentence_and_exit_code_1(
 
 @pytest.mark.parametrize("command", ["api", "dispatcher", "worker", "projector", "migrate"])
 def test_a_process_without_a_database_says_which_setting_is_missing(command: str) -> None:
-    environ = os.environ | {"DATABASE_URL": "", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    environ = os.environ | {"DATABASE_URL": "", "REDIS_URL": "redis://127.0.0.1:1/0", "API_PORT": str(free_port())}
     done = subprocess.run(
         [sys.executable, "-m", "jobledger", command], env=environ, capture_output=True, text=True, check=False
     )
