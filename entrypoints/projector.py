@@ -1,6 +1,10 @@
-"""The process `jobledger projector`: keeps the read table `jobs` at the head of the log."""
+"""The process `jobledger projector`: keeps the read tables `jobs` and `stats` at the head of the log."""
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 from prometheus_client import Metric
@@ -19,6 +23,8 @@ _log = structlog.get_logger(__name__)
 # Seconds from a wake-up until the table is brought up to date. Who asks for a single job is told of what lies beyond the table;
 # to fold each event as it comes would take the CPU from the processes that its job waits for.
 GATHER = 0.01
+# Seconds between two steps of `stats`: nobody waits for a count, and a page adds a few rows, however many its jobs are.
+STATS_PAUSE = 0.5
 
 
 async def run(settings: Settings) -> None:
@@ -28,7 +34,7 @@ async def run(settings: Settings) -> None:
         if stop.is_set():
             return
         outages = Outages(report=_log)
-        projection = wiring.jobs_projection(settings)
+        jobs, stats = wiring.jobs_projection(settings), wiring.stats_projection(settings)
         try:
             async with AppendListener(
                 settings.database_url,
@@ -37,14 +43,30 @@ async def run(settings: Settings) -> None:
                 gather=GATHER,
                 outages=outages,
             ) as wake_ups:
-                runner = Runner(projection=projection)
+                runners = {"jobs": Runner(projection=jobs), "stats": Runner(projection=stats, pause=STATS_PAUSE)}
 
                 async def gather() -> list[Metric]:
-                    return projector_metrics({"jobs": runner}, outages)
+                    return projector_metrics(runners, outages)
 
                 async with serving_metrics(settings, "projector", gather):
                     _log.info("projector ready")
-                    await repeat(runner.step, what="fold the log", stop=stop, outages=outages, wait=wake_ups.wait)
+                    await _until_one_fails(
+                        repeat(
+                            runners["jobs"].step, what="fold the log", stop=stop, outages=outages, wait=wake_ups.wait
+                        ),
+                        repeat(runners["stats"].step, what="count the log", stop=stop, outages=outages),
+                    )
         finally:
-            await projection.aclose()
+            await jobs.aclose()
+            await stats.aclose()
         _log.info("projector stopped")
+
+
+async def _until_one_fails(*loops: Coroutine[Any, Any, None]) -> None:
+    """Run them side by side to their ends. An error of one ends all, and is raised as it is: it says what a person must do."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for loop in loops:
+                group.create_task(loop)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None

@@ -20,6 +20,7 @@ from adapters.postgres.dispatch import PostgresDispatch
 from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.jobs_projection import PostgresJobsProjection
 from adapters.postgres.queued_jobs import PostgresQueuedJobs
+from adapters.postgres.stats_projection import PostgresStatsProjection
 from adapters.postgres.wake_ups import AppendNotifier
 from adapters.redis.claim_queue import RedisClaimQueue
 from adapters.redis.relay_queue import RedisRelayQueue
@@ -85,6 +86,11 @@ def dispatch(settings: Settings, pool: Pool, *, holder: str) -> PostgresDispatch
 def jobs_projection(settings: Settings) -> PostgresJobsProjection:
     """The read table `jobs`, as its projector takes it along the log."""
     return _armed(PostgresJobsProjection(settings.database_url), settings)
+
+
+def stats_projection(settings: Settings) -> PostgresStatsProjection:
+    """The counts `stats`, as a projector takes them along the log."""
+    return PostgresStatsProjection(settings.database_url)
 
 
 def uninterrupted_queue(

@@ -32,11 +32,13 @@ class Projection(Protocol):
 
 
 class Runner:
-    """Takes one projection along the log, step by step."""
+    """Takes one projection along the log, step by step. `pause`: seconds between two steps at the head of the log, at least."""
 
-    def __init__(self, *, projection: Projection) -> None:
+    def __init__(self, *, projection: Projection, pause: float = POLL_FIRST) -> None:
         self._projection = projection
-        self._pause = POLL_FIRST
+        self._least = pause
+        self._most = max(pause, POLL_MOST)
+        self._pause = pause
         self.position: int | None = None  # up to which this process has folded; None: another one does
         self.events = 0  # folded by this process so far
 
@@ -49,10 +51,10 @@ class Runner:
         self.position = None if page is None else page.after
         if page is not None and went_on(page):
             self.events += page.rows
-            self._pause = POLL_FIRST
-            return 0.0 if page.is_full else POLL_FIRST
+            self._pause = self._least
+            return 0.0 if page.is_full else self._least
         pause = self._pause
-        self._pause = min(pause * 2, POLL_MOST)
+        self._pause = min(pause * 2, self._most)
         return pause
 
 

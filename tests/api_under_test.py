@@ -26,6 +26,7 @@ from tests.fakes.job_ends import FakeJobEnds, listen
 from tests.fakes.job_lister import FakeJobLister
 from tests.fakes.progress_board import FakeProgressBoard
 from tests.fakes.report import FakeReport
+from tests.fakes.stats_reader import FakeStatsReader
 
 MAX_BODY_BYTES = 4096
 MAX_BATCH_BYTES = 1024 * 1024
@@ -50,6 +51,7 @@ def make_api(
     output_dir: Path = Path("output"),
     keys: KeyRing | None = None,
     progress: FakeProgressBoard | None = None,
+    stats: FakeStatsReader | None = None,
     max_requests_per_second: int = 0,
     max_event_streams: int = 100,
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -60,6 +62,7 @@ def make_api(
         log=log,
         jobs=log,
         lists=FakeJobLister(log),
+        stats=stats or FakeStatsReader(),
         files=OutputFiles(output_dir),
         ends=EndOfJobs(jobs=log, ends=FakeJobEnds(log), listen=listen, outages=outages),
         follower=LogFollower(pages=FakeEventPages(log), listen=listen, outages=outages),

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.jobs_projection import PostgresJobsProjection
+from adapters.postgres.stats_projection import PostgresStatsProjection
 from commands.ports import Append
 from domain.events import Event, RecordedEvent
 from projections.runner import Runner
@@ -54,13 +55,22 @@ async def append_for_real(url: str, history: History, *, batch: int = 2_000) -> 
             db.execute("alter table events enable always trigger immutable_rows")
         db.execute("vacuum analyze events")
     await project_all(url)
+    await count_all(url)
     with connected(url) as db:
         db.execute("update dispatcher_lease set relayed_position = (select max(position) from events)")
 
 
 async def project_all(url: str) -> None:
     """Bring `jobs` to the head of the log."""
-    projection = PostgresJobsProjection(url)
+    await _to_the_head(PostgresJobsProjection(url))
+
+
+async def count_all(url: str, *, page: int = 20_000, prune_after: int = 1_000_000) -> None:
+    """Bring `stats` to the head of the log."""
+    await _to_the_head(PostgresStatsProjection(url, page=page, prune_after=prune_after))
+
+
+async def _to_the_head(projection: PostgresJobsProjection | PostgresStatsProjection) -> None:
     try:
         runner = Runner(projection=projection)
         while await runner.step() == 0.0:

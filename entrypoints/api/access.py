@@ -26,6 +26,7 @@ ACCESS: Mapping[tuple[str, str], KeyScope | None] = {
     ("GET", "/jobs/{id}/events"): "read",
     ("GET", "/jobs/{id}/result"): "read",
     ("GET", "/events"): "read",
+    ("GET", "/stats"): "read",
     ("POST", "/jobs/{id}/cancel"): "operate",
     ("POST", "/jobs/{id}/retry"): "operate",
     # Load balancers and supervisors have no key. What they are told is states and names of processes.

@@ -21,6 +21,7 @@ from commands.ports import EventLog, JobReader, Unavailable
 from commands.progress import ProgressBoard
 from commands.results import ResultFiles
 from commands.share_progress import SharedProgress
+from commands.stats import StatsReader
 from commands.wait_for_end import EndOfJobs
 from domain.job_type import JobType
 from entrypoints.api.access import Doorkeeper, needed_for
@@ -36,6 +37,7 @@ from entrypoints.api.problems import problem_answer
 from entrypoints.api.rate_limit import RateLimit
 from entrypoints.api.result_endpoint import ResultEndpoint
 from entrypoints.api.schema_endpoints import SchemaEndpoints
+from entrypoints.api.stats_endpoint import StatsEndpoint
 from entrypoints.api.stream_places import StreamPlaces
 
 _JOB_PATH_LENGTH = len("/jobs/") + 36  # of a job's own path
@@ -46,6 +48,7 @@ def make_app(
     log: EventLog,
     jobs: JobReader,
     lists: JobLister,
+    stats: StatsReader,
     files: ResultFiles,
     ends: EndOfJobs,
     follower: LogFollower,
@@ -113,6 +116,7 @@ def make_app(
             route("/jobs/{job_id:str}/retry", [HttpMethod.POST], command.retry),
             route("/jobs/{job_id:str}/result", [HttpMethod.GET, HttpMethod.HEAD], result),
             route("/events", [HttpMethod.GET, HttpMethod.HEAD], _told(events.of_all, outages)),
+            route("/stats", [HttpMethod.GET, HttpMethod.HEAD], _told(StatsEndpoint(stats).stats, outages)),
             route("/health", [HttpMethod.GET, HttpMethod.HEAD], watch.health),
             route("/readyz", [HttpMethod.GET, HttpMethod.HEAD], watch.readiness),
             route("/livez", [HttpMethod.GET, HttpMethod.HEAD], watch.liveness),

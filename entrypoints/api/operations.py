@@ -57,6 +57,7 @@ from entrypoints.api.problems import (
     VERSION_MISMATCH,
     Kind,
 )
+from entrypoints.api.stats_models import StatsView
 
 JsonObject = dict[str, Any]
 
@@ -549,6 +550,20 @@ OPERATIONS: tuple[Operation, ...] = (
             RANGE_UNSATISFIABLE,
             UNAVAILABLE,
         ),
+    ),
+    Operation(
+        method="get",
+        path="/stats",
+        id="getStats",
+        tag="Watching",
+        summary="Ask how many, how old, how fast",
+        description=(
+            "Jobs by status, type and priority; how many are queued and since when the oldest is; what happened in the last 1, 5 "
+            "and 60 minutes, and how long jobs waited and ran. Counted from the log as it grows: it costs the same however many "
+            "jobs there are, and is usually half a second behind."
+        ),
+        replies=(Reply(200, "The counts.", StatsView),),
+        problems=(UNAVAILABLE,),
     ),
     Operation(
         method="get",

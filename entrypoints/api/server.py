@@ -23,6 +23,7 @@ from adapters.postgres.job_reader import PostgresJobReader
 from adapters.postgres.own_connection import OwnConnection
 from adapters.postgres.progress_board import PostgresProgressBoard
 from adapters.postgres.standing_reader import PostgresStandingReader
+from adapters.postgres.stats_reader import PostgresStatsReader
 from adapters.postgres.wake_ups import APPENDED, AppendListener
 from adapters.prometheus import families
 from commands.follow_log import LogFollower
@@ -89,6 +90,7 @@ async def run(settings: Settings) -> None:
                 log=log,
                 jobs=reader,
                 lists=PostgresJobLister(pool),
+                stats=PostgresStatsReader(pool),
                 files=OutputFiles(settings.output_dir),
                 ends=ends,
                 follower=follower,

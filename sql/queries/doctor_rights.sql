@@ -3,6 +3,7 @@ select lower(needed.right) || ' on ' || needed.name
 from (values
     ('SELECT', 'log'), ('SELECT', 'events'), ('SELECT', 'transitions'), ('SELECT', 'schema_migrations'),
     ('SELECT', 'jobs'), ('INSERT', 'jobs'), ('UPDATE', 'jobs'),
+    ('SELECT', 'stats'), ('INSERT', 'stats'), ('UPDATE', 'stats'), ('DELETE', 'stats'),
     ('SELECT', 'checkpoints'), ('UPDATE', 'checkpoints'),
     ('SELECT', 'workers'), ('INSERT', 'workers'), ('UPDATE', 'workers'), ('DELETE', 'workers'),
     ('SELECT', 'progress'), ('INSERT', 'progress'), ('UPDATE', 'progress'), ('DELETE', 'progress'),

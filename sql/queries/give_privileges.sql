@@ -22,6 +22,7 @@ begin
             ('api_keys', 'select, update (last_used_at)', null), -- made and revoked by the owner
             -- What is made from the log, and what processes say of themselves.
             ('jobs', 'select, insert, update', 'select'),
+            ('stats', 'select, insert, update, delete', 'select'),
             ('checkpoints', 'select, update', 'select'),
             ('workers', 'select, insert, update, delete', 'select'),
             ('progress', 'select, insert, update, delete', 'select'),

@@ -69,7 +69,7 @@ _MOMENTS = {  # at which a rebuild is killed, by what is to be seen then
 }
 _LEFT = (
     "select relname from pg_class where right(relname, 5) = '_next'"
-    " union all select name from checkpoints where name <> 'jobs'"
+    " union all select name from checkpoints where name not in ('jobs', 'stats')"
 )
 
 

@@ -24,6 +24,7 @@ from adapters.postgres.job_ends import PostgresJobEnds
 from adapters.postgres.job_lister import PostgresJobLister
 from adapters.postgres.job_reader import PostgresJobReader
 from adapters.postgres.progress_board import PostgresProgressBoard
+from adapters.postgres.stats_reader import PostgresStatsReader
 from commands.follow_log import LogFollower
 from commands.outages import Outages
 from commands.wait_for_end import EndOfJobs
@@ -54,6 +55,7 @@ async def api_over(url: str, *, patience: float = 20.0) -> AsyncIterator[httpx.A
             log=log,
             jobs=reader,
             lists=PostgresJobLister(pool),
+            stats=PostgresStatsReader(pool),
             files=OutputFiles(Path("output")),
             ends=EndOfJobs(jobs=reader, ends=PostgresJobEnds(pool), listen=listen, outages=outages),
             follower=LogFollower(pages=PostgresEventPages(pool), listen=listen, outages=outages),

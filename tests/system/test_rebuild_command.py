@@ -159,7 +159,9 @@ def test_a_service_at_work_goes_on_and_misses_nothing(service: Service, postgres
     assert posted.errors == []
     service.until_ended(*posted.accepted, retried)
     with connected(postgres_url) as db:
-        service.until(lambda: db.execute("select position from checkpoints").fetchall() == [(head(db),)])
+        service.until(
+            lambda: db.execute("select position from checkpoints where name = 'jobs'").fetchall() == [(head(db),)]
+        )
         statuses = db.execute("select status, count(*) from jobs group by 1").fetchall()
         assert statuses == [("completed", len(posted.accepted) + 1)]
     troubles = [
