@@ -1,4 +1,4 @@
-"""`jobledger rebuild jobs`: that table made anew from the log while the service runs, compared with the old one, and swapped."""
+"""`jobledger rebuild jobs|stats`: that table made anew from the log while the service runs, compared, and replaced."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EPILOGUE = (
 
 
 def rebuild(
-    table: Literal["jobs"],
+    table: Literal["jobs", "stats"],
     /,
     *,
     workers: Workers = 2,
@@ -44,19 +44,19 @@ def rebuild(
     accept_differences: Flag = False,
     drop_old: Flag = False,
 ) -> int:
-    """Make the table `jobs` anew from the log, compare it with the old one, and put it in its place, while the service runs.
+    """Make a table anew from the log, compare it with the old one, and put it in its place, while the service runs.
 
-    Ctrl-C, or a kill at any time, leaves the service as it was, and the command can be started again. The old table is kept
-    as jobs_old.
+    Ctrl-C, or a kill at any time, leaves the service as it was, and the command can be started again. The old table `jobs` is
+    kept as jobs_old; of `stats`, which holds the counts of GET /stats, nothing is kept.
 
     Exit codes: 0 replaced, or nothing differs (--dry-run); 3 the tables differ, nothing was replaced; 2 could not rebuild.
 
     Parameters
     ----------
     table
-        What to rebuild: jobs.
+        What to rebuild: jobs or stats.
     workers
-        How many connections fill the new table at once.
+        How many connections read the log at once.
     dry_run
         Compare only: nothing is replaced.
     accept_differences
@@ -64,10 +64,14 @@ def rebuild(
     drop_old
         Drop the old table instead of keeping it as jobs_old.
     """
+    if table == "stats" and drop_old:
+        sys.stderr.write("jobledger: --drop-old is for jobs; of stats nothing is kept\n")
+        return CANNOT_REBUILD
     settings = read_settings()
+    run = _run if table == "jobs" else _recount
     try:
         return asyncio.run(
-            _run(
+            run(
                 settings,
                 workers=workers,
                 is_dry=dry_run,
@@ -105,3 +109,30 @@ async def _run(settings: Settings, *, workers: int, is_dry: bool, accepts_differ
         report = await Rebuild(table=table, folders=folders, wishes=wishes, now=time.monotonic, progress=show).run()
     sys.stdout.write(as_text(report, wishes, seconds=time.monotonic() - began) + "\n")
     return DIFFERENT if report.differences.found and not report.swapped else DONE
+
+
+async def _recount(
+    settings: Settings, *, workers: int, is_dry: bool, accepts_differences: bool, drops_old: bool
+) -> int:
+    from adapters.postgres.recounting import PostgresRecounter
+    from entrypoints.rebuild_report import counts_as_text, shown_progress
+    from projections.rebuild.recounting import Recount
+
+    assert not drops_old
+    database_url = database_of_owner(settings)
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # SIGINT does so by itself
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        counters = [await stack.enter_async_context(PostgresRecounter(database_url)) for _ in range(workers)]
+        show = stack.enter_context(shown_progress(sys.stderr))
+        report = await Recount(
+            table=counters[0],
+            counters=counters,
+            progress=show,
+            compare_only=is_dry,
+            accept_differences=accepts_differences,
+        ).run()
+    sys.stdout.write(counts_as_text(report, compare_only=is_dry, seconds=time.monotonic() - began) + "\n")
+    return DIFFERENT if report.found and not report.replaced else DONE

@@ -1,4 +1,4 @@
-"""How the outcome of `jobledger rebuild jobs` reads, and its progress, on the standard error."""
+"""How the outcome of `jobledger rebuild` reads, and its progress, on the standard error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from entrypoints.table_text import harmless
-from projections.rebuild.rebuilding import Differences, Report, Stage, Wishes
+from projections.rebuild.rebuilding import SHOWN, Differences, Report, Stage, Wishes
+from projections.rebuild.recounting import CountsReport
 from projections.verify.read_table import sentence_of
 
 _SAY_SECONDS = 5.0  # between two plain lines about one stage
@@ -21,6 +22,7 @@ _DOING = {
     "index": "making the indexes",
     "follow": "following the log",
     "compare": "comparing the tables",
+    "count": "counting the log",
 }
 
 
@@ -42,6 +44,32 @@ def as_text(report: Report, wishes: Wishes, *, seconds: float) -> str:
     lines.append(
         f"{report.jobs:,} jobs of {report.position:,} events in {seconds:.1f} s ({stages});"
         f" made at {report.position / max(making, 0.001):,.0f} events/s, indexes included"
+    )
+    return "\n".join(lines)
+
+
+def counts_as_text(report: CountsReport, *, compare_only: bool, seconds: float) -> str:
+    """The same of `jobledger rebuild stats`."""
+    lines = [harmless(str(difference)) for difference in report.differing[:SHOWN]]
+    if len(report.differing) > SHOWN:
+        lines.append(f"… and {len(report.differing) - SHOWN:,} more")
+    if report.checkpoint is not None:
+        lines.append(report.checkpoint)
+    if report.replaced:
+        lines.append(
+            "stats is what the log counts now; what differed is replaced" if report.found else "stats is counted anew"
+        )
+    elif not report.found:
+        lines.append("stats is what the log counts; nothing was replaced (--dry-run)")
+    elif compare_only:
+        lines.append("stats is not what the log counts; nothing was replaced (--dry-run)")
+    else:
+        lines.append(
+            "stats is not what the log counts; nothing was replaced: if it is to be, start again with --accept-differences"
+        )
+    lines.append(
+        f"{report.amounts:,} counts of {report.position:,} events in {seconds:.1f} s"
+        f" ({report.position / max(seconds, 0.001):,.0f} events/s)"
     )
     return "\n".join(lines)
 

@@ -174,9 +174,9 @@ DAMAGES: list[tuple[str, str, str]] = [
      " l.actor = l.data ->> 'worker' and l.recorded_at - s.recorded_at < interval '5 seconds')")),
     # the read table
     ("R1", "a log that lost its newest event", "delete from events where position = (select max(position) from events)"),
-    ("R1", "a checkpoint that is ahead", "update checkpoints set position = position + 1"),
-    ("R1", "a checkpoint that is behind", "update checkpoints set position = position - 1"),
-    ("R1", "no checkpoint", "delete from checkpoints"),
+    ("R1", "a checkpoint that is ahead", "update checkpoints set position = position + 1 where name = 'jobs'"),
+    ("R1", "a checkpoint that is behind", "update checkpoints set position = position - 1 where name = 'jobs'"),
+    ("R1", "no checkpoint", "delete from checkpoints where name = 'jobs'"),
     ("R1", "a row too few", "delete from jobs where id = (select max(id::text)::uuid from jobs)"),
     ("R1", "a row too many", ("insert into jobs (id, version, state, type, priority, attempts, used, max_attempts,"
      " created_at, updated_at) values (gen_random_uuid(), 1, 'Created', 'X', 'high', 0, 0, 3, now(), now())")),
@@ -200,6 +200,17 @@ DAMAGES: list[tuple[str, str, str]] = [
     ),
     ("R1", "a wrong result", """update jobs set result = '"X"' where id = (select min(id::text)::uuid from jobs)"""),
     ("R1", "a wrong error", """update jobs set error = '"X"' where id = (select min(id::text)::uuid from jobs)"""),
+    # the counts
+    ("R4", "a checkpoint of the counts that is ahead", "update checkpoints set position = position + 1 where name = 'stats'"),
+    ("R4", "a checkpoint of the counts that is behind", "update checkpoints set position = position - 1 where name = 'stats'"),
+    ("R4", "no checkpoint of the counts", "delete from checkpoints where name = 'stats'"),
+    ("R4", "a count of something unheard of", "insert into stats values ('completed', 'X', 'high', 0, 0, 0, 1)"),
+    *(
+        ("R4", f"{damage} of {measure}", (f"{change} where ctid = (select ctid from stats where measure = '{measure}'"
+         " and amount <> 0 order by start desc, width limit 1)"))
+        for measure in ("completed", "since", "wait")
+        for damage, change in {"one too many": "update stats set amount = amount + 1", "no count": "delete from stats"}.items()
+    ),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Rebuilds `jobs`, as `jobledger rebuild jobs` does, and gives the report."""
+"""Rebuilds `jobs` and `stats`, as `jobledger rebuild` does, and gives the report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack
 
 from adapters.postgres.range_folder import PostgresRangeFolder
 from adapters.postgres.rebuilding import PostgresNewTable
+from adapters.postgres.recounting import PostgresRecounter
 from projections.rebuild.rebuilding import Rebuild, Report, Stage, Wishes
+from projections.rebuild.recounting import CountsReport, Recount
 from tests.real_log import Database
 
 
@@ -33,6 +35,14 @@ async def rebuilt(
         ).run()
 
 
+async def recounted(url: str, *, workers: int = 2, page: int = 300, **wishes: bool) -> CountsReport:
+    """The report of a recount; `wishes` as of Recount."""
+    async with AsyncExitStack() as stack:
+        counters = [await stack.enter_async_context(PostgresRecounter(url)) for _ in range(workers)]
+        recount = Recount(table=counters[0], counters=counters, progress=lambda stage: None, page=page, **wishes)
+        return await recount.run()
+
+
 def bytes_of(db: Database, table: str = "jobs") -> bytes:
     """All of its rows as the server's own binary form has them, in the order of their ids."""
     columns = ", ".join(
@@ -52,7 +62,7 @@ def leftovers(db: Database) -> list[str]:
         name
         for (name,) in db.execute(
             "select relname from pg_class where relname like '%\\_next'"
-            " union all select name from checkpoints where name <> 'jobs'"
+            " union all select name from checkpoints where name not in ('jobs', 'stats')"
         ).fetchall()
     ]
 

@@ -6,7 +6,7 @@ What must not come in: what any answer means.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +16,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from adapters.postgres.connecting import READ_ONLY, connect
+from adapters.postgres.counting import COUNT_PARAMETERS, counts_of, reading_of, standing_of
 from adapters.postgres.job_rows import event_of_row, job_of_row
 from adapters.postgres.migrate import SchemaMismatch, known_migrations, schema_fits
 from adapters.postgres.statements import load_statement
@@ -24,6 +25,7 @@ from commands.ports import RejectedData
 from domain.errors import UnknownEventType
 from domain.events import RecordedEvent
 from domain.job import TRANSITIONS, Job
+from projections.counts import Counted, CountsReading, CountsStanding
 from projections.verify.ports import (
     BrokenEvent,
     EventFacts,
@@ -193,6 +195,19 @@ class PostgresLogAuditor:
     async def folded(self, jobs: JobRange, *, upto: int) -> list[Job]:
         """See LogAuditor.folded."""
         return [job_of_row(job_id, tuple(row)) for job_id, *row in await self._ask("folded", jobs, upto=upto)]
+
+    async def counts_standing(self) -> CountsStanding:
+        """See LogCounter.counts_standing."""
+        return standing_of(await self._ask("stats_standing"))
+
+    async def counted(self, after: int, upto: int, *, second: int) -> Mapping[Counted, int]:
+        """See LogCounter.counted."""
+        rows = await self._ask("stats_counted", None, after=after, upto=upto, second=second, **COUNT_PARAMETERS)
+        return counts_of(rows)
+
+    async def read_counts(self, after: int) -> CountsReading:
+        """See LogCounter.read_counts."""
+        return reading_of(await self._ask("stats", None, after=after, **COUNT_PARAMETERS))
 
     async def _ask(self, question: str, jobs: JobRange | None = None, **parameters: Any) -> list[tuple[Any, ...]]:
         assert self._connection is not None

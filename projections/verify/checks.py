@@ -31,6 +31,7 @@ CHECKS: dict[str, str] = {
     "L3": "dispatcher and projector stand at the head of the log",
     "R1": "jobs is the fold of the log at its checkpoint, in both directions, in every column",
     "R3": "both folds make the same of each history",
+    "R4": "stats is what the log counts up to its checkpoint",
 }
 WHEN_DRAINED = ("L1", "L2", "L3")
 

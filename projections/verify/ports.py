@@ -14,6 +14,7 @@ from msgspec import Struct
 from domain.errors import JobledgerError
 from domain.events import RecordedEvent
 from domain.job import Job
+from projections.counts import LogCounter
 
 
 class UnreadableData(JobledgerError):
@@ -164,7 +165,7 @@ class WaitRules(Struct, frozen=True, kw_only=True):
     policy_only: bool = False
 
 
-class LogAuditor(Protocol):
+class LogAuditor(LogCounter, Protocol):
     """One connection to the database of a log. Raises Unavailable; UnreadableData where data makes a question unanswerable."""
 
     async def standing(self) -> Standing:

@@ -1,4 +1,4 @@
-"""Takes all checks over a log: first along its positions, then job by job; several pages or ranges at once, one a connection.
+"""Takes all checks over a log: along its positions, job by job, and what is counted; several parts at once, one a connection.
 
 The upper position is fixed when it begins, so a live log is no moving target. What must not come in: a clock other than the
 one it is given, and a database.
@@ -13,7 +13,9 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from projections.counts import NEAR, LogCount, cut
 from projections.verify.checks import WHEN_DRAINED, Findings, Violation
+from projections.verify.counts import judge_counts, judge_counts_standing
 from projections.verify.drained import judge_standing, judge_unfinished
 from projections.verify.jobs import judge_event, judge_unreadable
 from projections.verify.log import PAGE, LogDigest, judge_below, judge_loss, judge_page, pages
@@ -132,6 +134,7 @@ class Verification:
             await self._stage("the jobs", iter(parts), check_range, total=total)
         else:
             await self._stage("the jobs", pages(first, last), check_touched, total=total)
+        unchecked = [*await self._check_counts(auditor), *await self._check_drained(auditor)]
         return Report(
             first=first,
             last=last,
@@ -139,7 +142,7 @@ class Verification:
             digest=digest.hex,
             findings=findings,
             seconds=self._seconds,
-            unchecked=await self._check_drained(auditor),
+            unchecked=unchecked,
         )
 
     async def _stage(
@@ -164,7 +167,7 @@ class Verification:
                 task.cancel()
             # Their statements are cancelled, too, and are over before anything else goes on.
             await asyncio.gather(*tasks, return_exceptions=True)
-        self._seconds[name] = self._now() - began
+        self._seconds[name] = self._seconds.get(name, 0.0) + self._now() - began
 
     async def _check_page(self, auditor: LogAuditor, first: int, last: int, *, digest: LogDigest) -> int:
         page = await auditor.log_page(first, last)
@@ -245,6 +248,31 @@ class Verification:
             _Part(number, JobRange(after=after, last=end), last // len(ends))
             for number, (after, end) in enumerate(zip(starts, ends, strict=True))
         ]
+
+    async def _check_counts(self, auditor: LogAuditor) -> list[str]:
+        """Answers what was not checked: each count is one of the whole log."""
+        wishes, counted = self._wishes, LogCount()
+        if wishes.first != 1 or wishes.last is not None:
+            return ["R4"]
+
+        async def count(auditor: LogAuditor, page: tuple[int, int]) -> int:
+            counted.add(await auditor.counted(*page, second=standing.second))
+            return page[1] - page[0]
+
+        standing, upto = await auditor.counts_standing(), 0
+        self._findings.add(judge_counts_standing(standing))
+        try:
+            while upto < standing.goal - NEAR or upto == 0 < standing.goal:
+                pages = cut(upto, standing.goal, page=wishes.range_events)
+                await self._stage("the counts", pages, count, total=standing.goal - upto)
+                upto, standing = standing.goal, await auditor.counts_standing()
+            reading = await auditor.read_counts(upto)
+        except UnreadableData:
+            return ["R4"]  # what cannot be read is reported where the jobs are checked
+        if reading.position < upto:
+            return ["R4"]  # somebody begins to count anew
+        self._findings.add(judge_counts(reading, counted))
+        return []
 
     async def _check_drained(self, auditor: LogAuditor) -> list[str]:
         if not self._wishes.is_drained:

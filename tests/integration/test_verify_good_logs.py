@@ -10,6 +10,7 @@ import uuid_utils
 
 from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.jobs_projection import PostgresJobsProjection
+from adapters.postgres.stats_projection import PostgresStatsProjection
 from commands.ports import Append, Appended
 from domain import job as verbs
 from domain.events import NewEvent, RecordedEvent
@@ -50,7 +51,8 @@ async def test_a_log_that_is_written_meanwhile_raises_no_alarm(postgres_url: str
         ):
             for _ in range(20):
                 tasks.create_task(_live(log, stop))
-            tasks.create_task(_project(postgres_url, stop))
+            tasks.create_task(_project(PostgresJobsProjection(postgres_url, page=50), stop))
+            tasks.create_task(_project(PostgresStatsProjection(postgres_url, page=50, prune_after=2), stop))
             try:
                 seen = []
                 for _ in range(100):
@@ -103,8 +105,7 @@ def _next(job: Job, chance: int) -> list[NewEvent]:
             return []
 
 
-async def _project(url: str, stop: asyncio.Event) -> None:
-    projection = PostgresJobsProjection(url, page=50)
+async def _project(projection: PostgresJobsProjection | PostgresStatsProjection, stop: asyncio.Event) -> None:
     runner = Runner(projection=projection)
     try:
         while not stop.is_set():
