@@ -1,4 +1,4 @@
-"""What clients asked for, and what they were answered: one JSON line a fact, written by load.py, judged by judge.py.
+"""What clients asked for, and what they were answered: one JSON line a fact, written by the load, judged by judge.py.
 
 All moments are seconds of the monotonic clock, which all processes of a host share and which no fault here moves. A request
 whose line is missing (its load was killed) counts as unknown, since the line of what was asked is written before the request.
@@ -54,7 +54,10 @@ class Asked(Struct, frozen=True, gc=False, tag_field="what", tag="asked", omit_d
 
 
 class Posted(Struct, frozen=True, gc=False, tag_field="what", tag="posted", omit_defaults=True):
-    """One POST /jobs for what was asked under `key`. `job`: the id in a 2xx answer. `error`: why there was no answer."""
+    """One request for what was asked under `key`. `job`: the id in a 2xx answer. `error`: why there was no answer.
+
+    `batch`: of how many jobs it asked at once; each has a line of its own, with the answer to it alone. 0: POST /jobs.
+    """
 
     key: str
     client: int
@@ -66,10 +69,14 @@ class Posted(Struct, frozen=True, gc=False, tag_field="what", tag="posted", omit
     job: str = ""
     replayed: bool = False
     error: str = ""
+    batch: int = 0
 
 
 class Got(Struct, frozen=True, gc=False, tag_field="what", tag="got", omit_defaults=True):
-    """One GET /jobs/{id}; `version` and `state` (the job's status) are those of a 200."""
+    """What one request said of a job; `version` and `state` (the job's status) are those of a 2xx answer.
+
+    `waited`: for so many seconds the answer was to wait for the job's end (`Prefer: wait`, also of the POST that made it).
+    """
 
     job: str
     client: int
@@ -81,9 +88,70 @@ class Got(Struct, frozen=True, gc=False, tag_field="what", tag="got", omit_defau
     version: int = 0
     state: str = ""
     error: str = ""
+    waited: int = 0
 
 
-Line = LoadBegan | Asked | Posted | Got
+class CommandAsked(Struct, frozen=True, gc=False, tag_field="what", tag="command"):
+    """A cancel or retry that a client is about to ask for, once. Its reason is its own, and is in the event that comes of it."""
+
+    reason: str
+    command: Literal["cancel", "retry"]
+    job: str
+    client: int
+
+
+class CommandAnswered(Struct, frozen=True, gc=False, tag_field="what", tag="commanded", omit_defaults=True):
+    """How the request with that reason was answered; `version` and `state` are those of a 2xx answer."""
+
+    reason: str
+    job: str
+    api: str
+    began: float
+    ended: float
+    answer: Answer
+    status: int = 0
+    version: int = 0
+    state: str = ""
+    error: str = ""
+
+
+class StreamOpened(Struct, frozen=True, gc=False, tag_field="what", tag="opened", omit_defaults=True):
+    """An answer to a GET /events that follows the log behind `after`: 200, or what refused it.
+
+    `types`: the event types that are wanted, separated by commas; empty: all.
+    """
+
+    follower: str
+    api: str
+    status: int
+    after: int
+    types: str = ""
+
+
+class Seen(Struct, frozen=True, gc=False, array_like=True):
+    """An event as a follower was shown it."""
+
+    position: int
+    job: str
+    version: int
+    type: str
+
+
+class Followed(Struct, frozen=True, gc=False, tag_field="what", tag="followed"):
+    """What a follower was shown next, on whichever stream."""
+
+    follower: str
+    events: list[Seen]
+
+
+class FollowedUp(Struct, frozen=True, gc=False, tag_field="what", tag="followed up"):
+    """A follower was told that there is nothing more for it up to `head`, and ended there."""
+
+    follower: str
+    head: int
+
+
+Line = LoadBegan | Asked | Posted | Got | CommandAsked | CommandAnswered | StreamOpened | Followed | FollowedUp
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Line).decode

@@ -1,4 +1,4 @@
-"""C1 to C5: what clients were promised, judged from their own log against the stories of the log of events."""
+"""C1 to C5: what clients were promised of jobs, judged from their own log against the stories of the log of events."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from operator import attrgetter
 
 from msgspec import Struct
 
-from tests.faults.client_log import Asked, Got, Line, LoadBegan, Posted
+from tests.faults.client_log import Asked, CommandAnswered, Got, Line, LoadBegan, Posted
 from tests.faults.stories import ENDS, Story
 from tests.faults.verdict import Figures, Findings
 
-_began = attrgetter("began")
+_Look = Got | CommandAnswered
 _ended = attrgetter("ended")
+_LATE = 0.5  # seconds that an answer may take from the database to the client, who is told what held before
 
 
 class _Ask(Struct):
@@ -34,27 +35,31 @@ class ClientsJudge:
         self._asks: dict[str, _Ask] = {}
         self._of_job: dict[str, _Ask] = {}
         self._of_payload: dict[str, _Ask] = {}
-        self._seen: dict[str, list[Got]] = {}
+        self._seen: dict[str, list[_Look]] = {}
         self._there_at: dict[str, float] = {}  # when the first 2xx for a job had been received
         posted: list[Posted] = []
         for line in lines:
             match line:  # the most frequent first
                 case Got():
-                    if (looks := self._seen.get(line.job)) is None:
-                        self._seen[line.job] = [line]
-                    else:
-                        looks.append(line)
+                    figures.waited += line.waited > 0 and line.answer == "ok"
+                    self._seen.setdefault(line.job, []).append(line)
                 case Posted():
                     posted.append(line)
+                case CommandAnswered():
+                    if line.answer == "ok":  # it shows the job, as a look does
+                        self._seen.setdefault(line.job, []).append(line)
                 case Asked():
                     self._asks[line.key] = self._of_payload[line.payload] = _Ask(line, acked=[], stored=[])
                 case LoadBegan():
                     figures.seed = line.seed or figures.seed  # 0: a test's own requests, beside a load
         figures.attempts = len(self._asks)
-        answered = set()
+        answered, batched = set(), set()
         for one in posted:
             self._note(self._asks[one.key], one)
             answered.add(one.key)
+            if one.batch:
+                batched.add(one.key)
+        figures.batched = len(batched)
         for key, ask in self._asks.items():
             # Its load was killed before it could write down the answer.
             ask.unknown |= key not in answered
@@ -121,28 +126,30 @@ class ClientsJudge:
                 "C4", story.job_id, f"is {story.type}, {story.priority}: sent was {asked.type}, {asked.priority}"
             )
 
-    def _judge_looks(self, story: Story, looks: list[Got]) -> None:
+    def _judge_looks(self, story: Story, looks: list[_Look]) -> None:
         """Against all that anybody had been answered before the look began: there is one log, and no answer may be older."""
-        looks.sort(key=_began)
+        looks.sort(key=_read_after)
         answered = sorted(looks, key=_ended)
         there_at = self._there_at.get(story.job_id, inf)
         known = heard = 0
-        end = ""
+        end: _Look | None = None  # the newest
         for look in looks:
-            while heard < len(answered) and (earlier := answered[heard]).ended <= look.began:
+            while heard < len(answered) and (earlier := answered[heard]).ended <= _read_after(look):
                 if earlier.answer == "ok":
                     known = max(known, earlier.version)
-                    end = end or (earlier.state if earlier.state in ENDS else "")
+                    if earlier.state in ENDS and (end is None or earlier.version > end.version):
+                        end = earlier
                 heard += 1
             if look.answer == "ok":
                 self._judge_look(story, look, known=known, end=end)
             elif look.answer == "refused" and (known or there_at <= look.began):
                 self._findings.add("C5", story.job_id, f"answered {look.status} after it had been there")
 
-    def _judge_look(self, story: Story, look: Got, *, known: int, end: str) -> None:
-        if end and look.state != end:
+    def _judge_look(self, story: Story, look: _Look, *, known: int, end: _Look | None) -> None:
+        is_over = end is not None and not story.goes_on_after(end.version, by=look.version)
+        if end is not None and is_over and look.state != end.state:
             self._figures.resurrected += 1
-            self._findings.add("C5", story.job_id, f"was {end}, and then {look.state}")
+            self._findings.add("C5", story.job_id, f"was {end.state}, and then {look.state}")
         elif look.version < known:
             self._findings.add("C5", story.job_id, f"showed version {look.version} after version {known}")
         elif look.version > len(story.states):
@@ -153,3 +160,11 @@ class ClientsJudge:
             self._findings.add(
                 "C5", story.job_id, f"showed version {look.version} as {look.state}, but the log says {held}"
             )
+
+
+def _read_after(look: _Look) -> float:
+    """The moment after which the answer was read from the log, at the earliest."""
+    if isinstance(look, Got) and look.state not in ENDS and look.ended - look.began >= look.waited:
+        # It waited in vain for all that time, so the job was looked at when that was up.
+        return max(look.began, look.began + look.waited - _LATE)
+    return look.began  # an API that is told to stop answers at once

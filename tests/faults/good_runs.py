@@ -1,4 +1,5 @@
-"""Random good runs, made by a model: clients who ask and look, jobs that live, workers that die or sleep, and what each leaves.
+"""Random good runs, made by a model: clients who ask, look, wait, cancel and retry, jobs that live, workers that die or sleep,
+followers of the log, and what each leaves.
 
 All that the judge must forgive happens here: answers that are lost on the way, attempts that die before, within and after their
 effect, workers that sleep, are given up and go on, mails in doubt. Nothing happens that it must not forgive. Time is the model's.
@@ -15,17 +16,20 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct, field
+from msgspec.structs import replace
 
 from commands.ports import Append, IdempotencyKey
 from domain import job as verbs
+from domain.errors import IllegalTransition
 from domain.events import NewEvent, RecordedEvent, encode_data, type_name
 from domain.job import Job, evolve
-from tests.faults.client_log import Answer, Asked, Got, Line, LoadBegan, Posted
+from tests.faults.client_log import Answer, Asked, CommandAnswered, CommandAsked, Got, Line, LoadBegan, Posted
 from tests.faults.effects import Effects, Fact, FileFound
+from tests.faults.good_followers import followed
 from tests.faults.job_mix import USUAL_MIX, JobMix, Wanted, expected_csv
 from tests.faults.mail_server import MailTaken
 from tests.faults.run_directory import RunDirectory
-from tests.faults.stories import Story, stories_of
+from tests.faults.stories import ENDS, Story, stories_of
 from tests.properties.dice import SeededDice
 from tests.properties.histories import POLICY, History
 
@@ -34,6 +38,7 @@ Steps = Generator[float, None, None]  # each step says how many seconds later th
 _BEGIN = datetime(2026, 1, 27, 10, 30, tzinfo=UTC)
 _APIS = ("http://127.0.0.1:3000", "http://127.0.0.1:3001")
 _GIVEN_UP_AFTER = (15.5, 17.0)  # seconds of silence
+_AT_ONCE = (*(1,) * 12, 2, 5)  # jobs in a request
 _MIX = {**USUAL_MIX, "CSV_EXPORT": 40, "EMAIL_SEND": 40, "refused": 8}
 
 # How an attempt may go, more than once where it shall happen more often.
@@ -118,6 +123,7 @@ class _Model:
         self._left = jobs
         self._lives: dict[str, _Life] = {}
         self._names = count(1)
+        self._reasons = count(1)
         self._numbers = count()
         self._due: list[tuple[float, int, Steps]] = []
         for client in range(clients):
@@ -125,6 +131,7 @@ class _Model:
         while self._due:
             self._now, _, steps = heapq.heappop(self._due)
             self._go_on(steps)
+        self.run.lines += followed(self.run.history.recorded, self._dice)
 
     def _spawn(self, steps: Steps) -> None:
         self._go_on(steps)
@@ -141,10 +148,10 @@ class _Model:
         watched: list[str] = []
         yield 0.001 * number
         while self._left > 0:
-            self._left -= 1
-            wanted = mix.next()
-            self.run.lines.append(wanted.asked)
-            yield from self._ask(number, wanted, watched)
+            items = [mix.next() for _ in range(min(self._left, self._dice.pick(_AT_ONCE)))]
+            self._left -= len(items)
+            self.run.lines += [wanted.asked for wanted in items]
+            yield from self._ask(number, items, watched)
             for _ in range(self._dice.pick((0, 1, 2, 5))):
                 if watched:
                     yield from self._look(number, self._dice.pick(watched))
@@ -154,49 +161,71 @@ class _Model:
             for job_id in watched:
                 yield from self._look(number, job_id)
 
-    def _ask(self, number: int, wanted: Wanted, watched: list[str]) -> Steps:
-        is_wrong = wanted.asked.type not in USUAL_MIX or wanted.asked.priority not in ("high", "default")
-        key = wanted.asked.key
+    def _ask(self, number: int, items: list[Wanted], watched: list[str]) -> Steps:
+        """One request for one job, or for several at once, and its repetitions."""
         for _ in range(4):
             way = self._dice.pick(("ok",) * 8 + ("stored", "cut", "503", "never written down"))
-            began = self._now
+            began, api = self._now, self._dice.pick(_APIS)
             yield 0.001
-            replayed = key in self.run.keys
-            if not is_wrong and way != "503" and way != "cut":
-                self._store(wanted)
+            replayed = [wanted.asked.key in self.run.keys for wanted in items]
+            if way != "503" and way != "cut":
+                for wanted in items:
+                    if not _is_wrong(wanted):
+                        self._store(wanted)
             yield 0.002
-            answer: Answer = ("refused" if is_wrong else "ok") if way == "ok" else "unknown"
             if way == "never written down":
                 return  # this load was killed, say
-            job_id = self.run.keys[key] if answer == "ok" else ""
-            status = {"ok": 201, "refused": 400, "unknown": 503 if way == "503" else 0}[answer]
-            self.run.lines.append(
-                Posted(
-                    key,
-                    number,
-                    self._dice.pick(_APIS),
-                    began,
-                    self._now,
-                    answer,
-                    status,
-                    job_id,
-                    replayed and answer == "ok",
-                )
-            )
-            if job_id:
-                watched.append(job_id)
-            if answer != "unknown" or self._dice.pick((True, False, False)):
+            for wanted, was_there in zip(items, replayed, strict=True):
+                answer: Answer = ("refused" if _is_wrong(wanted) else "ok") if way == "ok" else "unknown"
+                job_id = self.run.keys[wanted.asked.key] if answer == "ok" else ""
+                told = Posted(wanted.asked.key, number, api, began, self._now, answer, job=job_id)
+                status = {"ok": 201, "refused": 400, "unknown": 503 if way == "503" else 0}[answer]
+                batch = len(items) if len(items) > 1 else 0
+                self.run.lines.append(replace(told, status=status, replayed=was_there and answer == "ok", batch=batch))
+                if job_id:
+                    watched.append(job_id)
+            if way == "ok" or self._dice.pick((True, False, False)):
                 return
             yield self._dice.pick((0.05, 1.0, 12.0))
 
     def _look(self, number: int, job_id: str) -> Steps:
-        began = self._now
+        began, waited = self._now, self._dice.pick((0,) * 9 + (1,))
+        life = self._lives[job_id]
         yield 0.001
-        job = self._lives[job_id].job
+        while life.job.status not in ENDS and self._now < began + waited:
+            yield 0.05
+        job = life.job
         yield 0.001
         answer: Answer = self._dice.pick(("ok",) * 9 + ("unknown",))
         known = (200, job.version, job.status) if answer == "ok" else (503, 0, "")
-        self.run.lines.append(Got(job_id, number, self._dice.pick(_APIS), began, self._now, answer, *known))
+        look = Got(job_id, number, self._dice.pick(_APIS), began, self._now, answer, *known)
+        self.run.lines.append(replace(look, waited=waited))
+
+    def _commanded(self, life: _Life, command: Literal["cancel", "retry"]) -> bool:
+        """Some client cancels or retries it; whether that was done."""
+        reason, client = f"{command} {next(self._reasons)}", self._dice.pick((0, 1, 2))
+        self.run.lines.append(CommandAsked(reason, command, life.job.id, client))
+        way = self._dice.pick(("ok",) * 6 + ("done", "503", "done, and never written down"))
+        is_done, status = False, 503 if way == "503" else 0
+        if way != "503":
+            verb = verbs.request_cancel if command == "cancel" else verbs.retry
+            try:
+                self._tell(life, verb(life.job, reason=reason), actor="anonymous")
+                is_done = True
+            except IllegalTransition:
+                status = 409
+        if way == "done, and never written down":
+            return is_done
+        answer: Answer = "unknown" if way != "ok" else "ok" if is_done else "refused"
+        line = CommandAnswered(
+            reason, life.job.id, self._dice.pick(_APIS), self._now, self._now + 0.001, answer, status
+        )
+        if answer == "ok":
+            line = replace(line, status=200, version=life.job.version, state=life.job.status)
+        elif way == "done":
+            line = replace(line, status=0)
+        self.run.lines.append(line)
+        return is_done
 
     # Jobs
 
@@ -217,8 +246,9 @@ class _Model:
     def _live(self, life: _Life) -> Steps:
         while True:
             yield self._dice.pick((0.01, 0.3))
-            if self._dice.pick((False,) * 20 + (True,)):
-                self._tell(life, verbs.request_cancel(life.job), actor="operator")
+            if self._dice.pick((False,) * 20 + (True,)) and self._commanded(life, "cancel"):
+                if (yield from self._lives_again(life)):
+                    continue
                 return
             is_isolated = life.job.outcome == "lost"
             worker = f"worker-{next(self._names)}"
@@ -226,10 +256,18 @@ class _Model:
             fates = _ISOLATED_FATES if is_isolated else _FATES + _MORE_FATES.get(life.job.type, ())
             yield from self._attempt(life, worker, self._dice.pick(fates))
             if life.job.status != "pending":
+                if (yield from self._lives_again(life)):
+                    continue
                 return
             if life.job.due_at is not None:
                 yield max(0.0, (life.job.due_at - self._time()).total_seconds()) + 0.01
                 self._tell(life, verbs.wake(life.job), actor="dispatcher")
+
+    def _lives_again(self, life: _Life) -> Generator[float, None, bool]:
+        """Whether somebody retries it, now that it has ended; once in a while one that is completed, in vain."""
+        yield self._dice.pick((0.01, 5.0))
+        wanted = (True, False) if life.job.status != "completed" else (True,) + (False,) * 30
+        return self._dice.pick(wanted) and self._commanded(life, "retry")
 
     def _attempt(self, life: _Life, worker: str, fate: str) -> Steps:
         number = life.job.attempts
@@ -240,7 +278,7 @@ class _Model:
         match fate:
             case "done" | "done though cancelled":
                 if fate != "done":
-                    self._tell(life, verbs.request_cancel(life.job), actor="operator")
+                    self._commanded(life, "cancel")
                 result = self._effect(life, number)
                 self._end(life, number, "end")
                 yield 0.01
@@ -251,7 +289,7 @@ class _Model:
                 self._fail(life, "error", b'"ValueError: no"', actor=worker, permanent=fate != "error")
             case "timeout" | "released" | "cancelled":
                 if fate == "cancelled":
-                    self._tell(life, verbs.request_cancel(life.job), actor="operator")
+                    self._commanded(life, "cancel")
                 if fate != "released" and self._dice.pick((True, False)):
                     self._effect(life, number)  # stopped a moment after it
                 self._end(life, number, "stopped")
@@ -383,6 +421,10 @@ class _Model:
                 return msgspec.json.encode({"messageId": mail.message_id, "accepted": asked.to, "response": "250 ok"})
             case _:
                 return b'"done"'
+
+
+def _is_wrong(wanted: Wanted) -> bool:
+    return wanted.asked.type not in USUAL_MIX or wanted.asked.priority not in ("high", "default")
 
 
 def _job_id(seed: int, number: int) -> str:

@@ -68,11 +68,13 @@ class JobMix:
         self._kinds, self._weights = list(weights), list(weights.values())
         self._count = 0
 
-    def next(self) -> Wanted:
-        """The next job of this client."""
+    def next(self, *, of_many: bool = False) -> Wanted:
+        """The next job of this client. `of_many`: one that may stand among others, in one body."""
         self._count += 1
         key = f"{self._prefix}-{self._count}"
         [kind] = self._random.choices(self._kinds, self._weights)
+        while of_many and kind not in USUAL_MIX:
+            [kind] = self._random.choices(self._kinds, self._weights)
         return _MAKERS[kind](self, kind, key)
 
     def _plain(self, kind: str, key: str) -> Wanted:

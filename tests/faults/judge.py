@@ -8,7 +8,7 @@ To be called when all faults are healed, the queue is drained and the load has e
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import psycopg
 
@@ -20,10 +20,12 @@ from projections.verify.ports import WaitRules
 from projections.verify.verification import Report
 from tests.faults.client_log import Line, read_lines
 from tests.faults.clients import ClientsJudge
+from tests.faults.commands import CommandsJudge
 from tests.faults.effects import Effects, read_effects
 from tests.faults.executions import ExecutionsJudge
 from tests.faults.exports import ExportsJudge
 from tests.faults.faults_log import read_faults
+from tests.faults.followers import FollowersJudge
 from tests.faults.mails import MailsJudge
 from tests.faults.progress import longest_stall, recoveries, spread
 from tests.faults.run_directory import RunDirectory
@@ -64,7 +66,7 @@ async def judge(
     figures, findings = judge_run(
         read_stories(database_url),
         keys=read_keys(database_url),
-        lines=read_lines(run.all_requests()),
+        lines=list(read_lines(run.all_requests())),
         effects=read_effects(output=run.output, mails=run.mails, tally=run.tally),
     )
     with psycopg.connect(database_url) as connection:
@@ -74,20 +76,24 @@ async def judge(
 
 
 def judge_run(
-    stories: Iterable[Story], *, keys: Mapping[str, str], lines: Iterable[Line], effects: Effects
+    stories: Iterable[Story], *, keys: Mapping[str, str], lines: Sequence[Line], effects: Effects
 ) -> tuple[Figures, Findings]:
-    """C1 to C5 and E1 to E3 alone, and the figures that come of them. Each story is looked at once."""
+    """C1 to C7 and E1 to E3 alone, and the figures that come of them. Each story is looked at once."""
     figures, findings = Figures(), Findings()
     clients = ClientsJudge(lines, keys, figures=figures, findings=findings)
+    commands = CommandsJudge(lines, figures=figures, findings=findings)
+    followers = FollowersJudge(lines, figures=figures, findings=findings)
     exports = ExportsJudge(effects, findings=findings)
     mails = MailsJudge(effects, figures=figures, findings=findings)
     executions = ExecutionsJudge(effects, figures=figures, findings=findings)
     for story in stories:
         asked = clients.judge(story)
+        commands.judge(story)
+        followers.judge(story)
         exports.judge(story, asked)
         mails.judge(story, asked)
         executions.judge(story)
-    for one in (clients, exports, mails, executions):
+    for one in (clients, commands, followers, exports, mails, executions):
         one.finish()
     return figures, findings
 

@@ -1,4 +1,5 @@
-"""The load: many clients at once, each with its own seeded mix of jobs, who log what they asked and what they were answered.
+"""The load: many clients at once, each with its own seeded mix of jobs, who log what they asked and what they were answered;
+and followers, who log what they were shown of the log of events.
 
 In a test:
 
@@ -11,7 +12,7 @@ In a test:
         ...                                          # heal things
         await load.settle()                          # some of what is unknown is asked again, with its key
         ...                                          # let the queue drain
-        await load.look_again()                      # a last GET of every job that was watched
+        await load.look_again()                      # a last GET of every job that was watched, and the rest of the log
 
 As a program: `python -m tests.faults.load LOG API_URL…`; SIGTERM stops it, and it then settles.
 """
@@ -24,44 +25,27 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from random import Random
 from types import TracebackType
 from typing import Self
 
-import msgspec
-from msgspec import Struct
+from tests.faults.caller import Caller
+from tests.faults.client_log import ClientLog, LoadBegan
+from tests.faults.event_follower import EventFollower
+from tests.faults.job_mix import HOSTILE_MIX, USUAL_MIX, JobMix
+from tests.faults.load_client import LoadClient
+from tests.faults.pace import Pace
 
-from tests.faults.client_log import Answer, ClientLog, Got, LoadBegan, Posted
-from tests.faults.http_connection import HttpAnswer, HttpConnection
-from tests.faults.job_mix import HOSTILE_MIX, USUAL_MIX, JobMix, Wanted
-
-_WATCHED = 0.25  # of the accepted jobs are looked at with GET, again and again until they are over
-_GIVES_UP = 0.15  # of the requests without a clear answer are not tried again at once
-_LOOKS = 2  # GETs of watched jobs after each POST, at the most
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds before a request is tried again; doubled, with jitter
-_ENDED = ("completed", "failed", "cancelled")
-
-
-class _Accepted(Struct, frozen=True):
-    job_id: str = msgspec.field(name="jobId")
-
-
-class _Seen(Struct, frozen=True):
-    version: int
-    status: str
-
-
-_accepted = msgspec.json.Decoder(_Accepted).decode
-_seen = msgspec.json.Decoder(_Seen).decode
+_FOLLOWED = "Completed,Failed,Cancelled,Queued"  # what every second follower wants, since the beginning
 
 
 class Load:
-    """So many `clients` over `apis` (base URLs; may be changed while it runs). An async context manager around its log.
+    """So many `clients` over `apis` (base URLs). An async context manager around its log.
 
     `rate`: jobs a second of all clients together; None: as fast as they are answered. `timeout`: seconds that a request may
-    take before its outcome counts as unknown. `accepted`, `refused` and `unclear` count jobs so far: those that were answered
-    with 201, with 4xx, and not at all (yet).
+    take before its outcome counts as unknown. `followers`: how many follow the log all the while: the first all events from
+    now on, the second some types since the beginning, and so on.
     """
 
     def __init__(
@@ -71,44 +55,69 @@ class Load:
         *,
         seed: int,
         clients: int = 8,
+        followers: int = 0,
         rate: float | None = None,
         timeout: float = 5.0,
         mix: Mapping[str, float] = USUAL_MIX,
     ) -> None:
-        self.apis = list(apis)
-        self.accepted = 0
-        self.refused = 0
         self._seed = seed
         self._log = ClientLog(log)
-        self._pace = None if rate is None else 1 / rate
-        self._next_at = 0.0
-        self._left: int | None = None  # jobs that may still be asked for
-        self._stopping = asyncio.Event()
-        self._timeout = timeout
-        self._clients = [_Client(self, number, JobMix(seed, number, weights=mix)) for number in range(clients)]
+        self._pace = Pace(rate)
+        self._callers = [Caller(apis, turn=number, timeout=timeout) for number in range(clients)]
+        self._clients = [
+            LoadClient(
+                number,
+                seed=seed,
+                mix=JobMix(seed, number, weights=mix),
+                caller=caller,
+                log=self._log,
+                pace=self._pace,
+            )
+            for number, caller in enumerate(self._callers)
+        ]
+        self._followers = [
+            EventFollower(f"{seed}/{number}", apis, log=self._log, types=_FOLLOWED, after=0)
+            if number % 2
+            else EventFollower(f"{seed}/{number}", apis, log=self._log, after=None)
+            for number in range(followers)
+        ]
+        self._following: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._log.__enter__()
         self._log.write(LoadBegan(self._seed, time.monotonic(), time.time()))
+        self._following = [asyncio.create_task(follower.run()) for follower in self._followers]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for client in self._clients:
-            client.close()
+        for task in self._following:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        for caller in self._callers:
+            caller.close()
         self._log.__exit__(kind, exc, trace)
+
+    @property
+    def accepted(self) -> int:
+        """Jobs that were answered with 201 so far."""
+        return sum(client.accepted for client in self._clients)
+
+    @property
+    def refused(self) -> int:
+        """Jobs that were answered with 4xx so far."""
+        return sum(client.refused for client in self._clients)
 
     @property
     def unclear(self) -> int:
         """Jobs of which nobody knows yet whether they were accepted."""
-        return sum(len(client.unclear) for client in self._clients)
+        return sum(len(request.items) for client in self._clients for request in client.unclear)
 
     async def run(self, *, jobs: int | None = None, seconds: float | None = None) -> None:
-        """Ask for jobs until `stop`, or so many, or for so long. May be called again."""
-        self._stopping.clear()
-        self._left = jobs
-        self._next_at = time.monotonic()
+        """Ask for jobs until `stop`, or about so many, or for so long. May be called again."""
+        self._pace.begin(jobs)
         timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self.stop)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -120,7 +129,7 @@ class Load:
 
     def stop(self) -> None:
         """Let `run` end: requests under way are awaited, none is tried again."""
-        self._stopping.set()
+        self._pace.stop()
 
     async def settle(self, *, within: float = 30.0) -> None:
         """Ask again, with its key, for two thirds of what is unclear, until each has a clear answer. The rest stays unknown.
@@ -132,155 +141,13 @@ class Load:
                 tasks.create_task(client.settle())
 
     async def look_again(self, *, within: float = 60.0) -> None:
-        """GET every watched job until each has been seen at an end. Raises TimeoutError."""
+        """GET every watched job until each has been seen at an end, and let followers see the log's end. Raises TimeoutError."""
         async with asyncio.timeout(within), asyncio.TaskGroup() as tasks:
             for client in self._clients:
                 tasks.create_task(client.look_again())
-
-    # For its clients
-
-    @property
-    def is_stopping(self) -> bool:
-        return self._stopping.is_set()
-
-    async def pause(self, seconds: float) -> None:
-        """Return after so many seconds, or when the load is stopped."""
-        if seconds > 0:
-            try:
-                await asyncio.wait_for(self._stopping.wait(), seconds)
-            except TimeoutError:
-                return
-
-    async def turn(self) -> bool:
-        """Wait until the next job may be asked for; False when none is wanted any more."""
-        if self.is_stopping or self._left == 0:
-            return False
-        if self._left is not None:
-            self._left -= 1
-        if self._pace is not None:
-            now = time.monotonic()
-            at, self._next_at = max(self._next_at, now - 1.0), max(self._next_at, now - 1.0) + self._pace
-            await self.pause(at - now)
-        return not self.is_stopping
-
-
-class _Client:
-    """One caller: does one thing after the other."""
-
-    def __init__(self, load: Load, number: int, mix: JobMix) -> None:
-        self.unclear: list[Wanted] = []
-        self._load = load
-        self._number = number
-        self._mix = mix
-        self._random = Random(
-            f"client {number} of {load._seed}"
-        )  # not the mix's: outages must not change what is asked
-        self._connections: dict[str, HttpConnection] = {}
-        self._watched: list[str] = []
-        self._over: list[str] = []  # watched, and seen at an end
-        self._turn = number
-
-    def close(self) -> None:
-        for connection in self._connections.values():
-            connection.close()
-
-    async def run(self) -> None:
-        while await self._load.turn():
-            wanted = self._mix.next()
-            self._load._log.write(wanted.asked)
-            await self._ask(wanted)
-            for _ in range(_LOOKS):
-                if self._watched:
-                    await self._look(self._random.choice(self._watched))
-            if self._over and self._random.random() < 0.05:
-                await self._look(self._random.choice(self._over))  # an end stays an end
-
-    async def settle(self) -> None:
-        waiting, self.unclear = self.unclear, []
-        for wanted in waiting:
-            if self._random.random() < 1 / 3:
-                self.unclear.append(wanted)
-                continue
-            while await self._post(wanted) == "unknown":  # noqa: ASYNC110 - a question to a server, again and again
-                await asyncio.sleep(_FIRST_PAUSE)
-
-    async def look_again(self) -> None:
-        while self._watched:
-            for job_id in list(self._watched):
-                await self._look(job_id)
-            if self._watched:
-                await asyncio.sleep(0.1)
-        for job_id in self._random.sample(self._over, min(20, len(self._over))):
-            await self._look(job_id)
-
-    async def _ask(self, wanted: Wanted) -> None:
-        pause = _FIRST_PAUSE
-        while await self._post(wanted) == "unknown":
-            if self._load.is_stopping or self._random.random() < _GIVES_UP:
-                self.unclear.append(wanted)
-                return
-            await self._load.pause(pause * self._random.uniform(0.5, 1.5))
-            pause = min(_LONGEST_PAUSE, pause * 2)
-
-    async def _post(self, wanted: Wanted) -> Answer:
-        key = wanted.asked.key
-        kind = f"content-type: {wanted.content_type}\r\n" if wanted.content_type else ""
-        api = self._next_api()
-        began = time.monotonic()
-        answer, error = await self._request(api, "POST", "/jobs", f"{kind}idempotency-key: {key}\r\n", wanted.body)
-        ended = time.monotonic()
-        outcome, status = _judged(answer)
-        job_id = _accepted(answer.body).job_id if answer is not None and outcome == "ok" else ""
-        replayed = answer is not None and "idempotency-replayed" in answer.headers
-        self._load._log.write(Posted(key, self._number, api, began, ended, outcome, status, job_id, replayed, error))
-        if outcome == "ok":
-            self._load.accepted += 1
-            if self._random.random() < _WATCHED:
-                self._watched.append(job_id)
-                await self._look(job_id)
-        elif outcome == "refused":
-            self._load.refused += 1
-        return outcome
-
-    async def _look(self, job_id: str) -> None:
-        api = self._next_api()
-        began = time.monotonic()
-        answer, error = await self._request(api, "GET", f"/jobs/{job_id}", "", b"")
-        ended = time.monotonic()
-        outcome, status = _judged(answer)
-        seen = _seen(answer.body) if answer is not None and outcome == "ok" else _Seen(0, "")
-        self._load._log.write(
-            Got(job_id, self._number, api, began, ended, outcome, status, seen.version, seen.status, error)
-        )
-        if seen.status in _ENDED and job_id in self._watched:
-            self._watched.remove(job_id)
-            self._over.append(job_id)
-
-    async def _request(
-        self, api: str, method: str, path: str, headers: str, body: bytes
-    ) -> tuple[HttpAnswer | None, str]:
-        connection = self._connections.get(api)
-        if connection is None:
-            connection = self._connections[api] = HttpConnection(api)
-        try:
-            answer = await connection.request(method, path, headers=headers, body=body, timeout=self._load._timeout)
-        except OSError as exc:
-            return None, f"{type(exc).__name__}: {exc}"
-        return answer, ""
-
-    def _next_api(self) -> str:
-        # Another one each time: so what one process has accepted is asked of the other.
-        self._turn += 1
-        apis = self._load.apis
-        return apis[self._turn % len(apis)]
-
-
-def _judged(answer: HttpAnswer | None) -> tuple[Answer, int]:
-    if answer is None:
-        return "unknown", 0
-    if 200 <= answer.status < 300:
-        return "ok", answer.status
-    return ("refused" if 400 <= answer.status < 500 else "unknown"), answer.status
+        async with asyncio.timeout(within), asyncio.TaskGroup() as tasks:
+            for follower in self._followers:
+                tasks.create_task(follower.catch_up())
 
 
 async def _main() -> None:

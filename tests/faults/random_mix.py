@@ -43,7 +43,7 @@ def run_mix(cluster: Cluster, *, seed: int, seconds: float, rate: float = RATE) 
     """Let the nemesis of that seed at the cluster for so long. Raises AssertionError where anything does not hold."""
     steps = plan(seed, seconds=seconds)
     nemesis = Nemesis(cluster, seed)
-    with under_load(cluster, seed=seed, rate=rate, heal=nemesis.heal) as burden:
+    with under_load(cluster, seed=seed, rate=rate, followers=2, heal=nemesis.heal) as burden:
         burden.until_more(1)
         nemesis.carry_out(steps)
     unforeseen = [line for line in cluster.told().splitlines() if "ended by an error that was not foreseen" in line]

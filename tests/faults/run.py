@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from tests.faults.client_log import Got, Posted, read_lines
+from tests.faults.client_log import CommandAnswered, Got, Posted, StreamOpened, read_lines
 from tests.faults.cluster import Cluster
 from tests.faults.draining import until_drained
 from tests.faults.job_mix import USUAL_MIX
@@ -70,6 +70,7 @@ def under_load(
     seed: int | None = None,
     rate: float | None = 30.0,
     clients: int = 4,
+    followers: int = 1,
     mix: Mapping[str, float] = USUAL_MIX,
     ignored: Sequence[str] = (),
 ) -> Iterator[Burden]:
@@ -80,7 +81,14 @@ def under_load(
     number = next(_seeds)
     log = cluster.directory.requests(str(number))
     load = Load(
-        log, cluster.api_urls, seed=number if seed is None else seed, rate=rate, clients=clients, timeout=10.0, mix=mix
+        log,
+        cluster.api_urls,
+        seed=number if seed is None else seed,
+        rate=rate,
+        clients=clients,
+        followers=followers,
+        timeout=10.0,
+        mix=mix,
     )
     with LoopThread("load") as thread:
         thread.run(load.__aenter__())
@@ -134,8 +142,9 @@ def judged(cluster: Cluster, *, ignored: Sequence[str] = ()) -> Verdict:
             within=120,
         )
     lines = read_lines(cluster.directory.all_requests())
-    wrong = {line.status for line in lines if isinstance(line, Posted | Got) and line.status >= 500}
+    answers = (line for line in lines if isinstance(line, Posted | Got | CommandAnswered | StreamOpened))
+    wrong = {line.status for line in answers if line.status >= 500}
     assert wrong <= {503}, wrong
-    print(f"RUN {verdict.figures.line()}")
+    print(f"RUN {verdict.figures.line()}\n{verdict.figures.other_requests()}")
     assert verdict.passed, verdict.text()
     return verdict

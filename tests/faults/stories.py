@@ -48,7 +48,10 @@ class Attempt(Struct):
 
 
 class Story(Struct):
-    """One job. `payload` is the SHA-256 of what is stored, empty if it was erased; `states` are the statuses by version."""
+    """One job. `payload` is the SHA-256 of what is stored, empty if it was erased; `states` are the statuses by version.
+
+    `events`: position and type, by version; `reasons`: the version of each event that tells one, and the reason.
+    """
 
     job_id: str
     type: str = ""
@@ -57,6 +60,8 @@ class Story(Struct):
     states: list[str] = []
     attempts: list[Attempt] = []
     result: str | None = None  # JSON, of CSV_EXPORT and EMAIL_SEND
+    events: list[tuple[int, str]] = []
+    reasons: list[tuple[int, str]] = []
 
     @property
     def is_completed(self) -> bool:
@@ -66,6 +71,10 @@ class Story(Struct):
     def is_over(self) -> bool:
         return bool(self.states) and self.states[-1] in ENDS
 
+    def goes_on_after(self, version: int, *, by: int) -> bool:
+        """Whether the job was retried when it had ended with `version`, and that is part of version `by`."""
+        return version < by <= len(self.events) and self.events[version][1] == "Queued"
+
 
 class _Data(Struct, frozen=True):
     type: str = ""
@@ -73,6 +82,7 @@ class _Data(Struct, frozen=True):
     attempt: int | None = None
     worker: str | None = None
     outcome: str = ""
+    reason: str | None = None
 
 
 _data = msgspec.json.Decoder(_Data, strict=False).decode
@@ -107,7 +117,7 @@ def stories_of(rows: Iterator[tuple[Any, ...]] | psycopg.ServerCursor[tuple[Any,
         if story is None or story.job_id != job_id:
             if story is not None:
                 yield story
-            story = Story(job_id, states=[], attempts=[])
+            story = Story(job_id, states=[], attempts=[], events=[], reasons=[])
         _tell(story, position, kind, actor, _data(data), content)
     if story is not None:
         yield story
@@ -115,6 +125,9 @@ def stories_of(rows: Iterator[tuple[Any, ...]] | psycopg.ServerCursor[tuple[Any,
 
 def _tell(story: Story, position: int, kind: str, actor: str, data: _Data, content: str | None) -> None:
     story.states.append(STATUS_AFTER.get(kind, kind))
+    story.events.append((position, kind))
+    if data.reason is not None:
+        story.reasons.append((len(story.events), data.reason))
     if kind == "Created":
         story.type, story.priority, story.payload = data.type, data.priority, content or ""
     elif kind == "Started":

@@ -12,7 +12,9 @@ CHECKS: dict[str, str] = {
     "C2": "each job in the log was asked for, and none was refused",
     "C3": "one idempotency key is one job",
     "C4": "what is stored is what was sent",
-    "C5": "a job never goes back in the eyes of who asks: its version, its being there, its end",
+    "C5": "a job never goes back in the eyes of who asks or waits: its version, its being there, its end",
+    "C6": "each cancel or retry answered with 2xx is in its job exactly once; nobody else's is, and none that was refused",
+    "C7": "a follower is shown every event that it wants, as it is in the log, once and in order, however often it is cut off",
     "E1": "one whole file for each completed export, as its Completed records it, and no other file",
     "E2": "one mail for each completed mail job; where there may be more, all are the same and the log says so",
     "E3": "executions of a job do not overlap, unless the earlier worker had been given up; each belongs to a Started",
@@ -62,6 +64,12 @@ class Figures(Struct, kw_only=True):
     resurrected: int = 0  # jobs that had ended, and did not stay so
     longest_stall: float | None = None
     recovery: tuple[float, float, float] | None = None  # p50, p95, max
+    batched: int = 0  # of the jobs that were asked for, those of batches
+    waited: int = 0  # answers that waited for a job's end
+    cancels: int = 0  # that were answered with 2xx
+    retries: int = 0
+    followed: int = 0  # events that followers were shown
+    streams: int = 0  # on which they came
 
     def line(self) -> str:
         """All of it on one line."""
@@ -72,6 +80,13 @@ class Figures(Struct, kw_only=True):
             f" unexpected {self.unexpected}, recovered {self.recovered}, executions {self.executions},"
             f" overlapping {self.overlapping}, duplicate effects {self.duplicate_effects}, stuck {self.stuck},"
             f" resurrected {self.resurrected}, longest stall {stall}, recovery p50/p95/max {recovery}"
+        )
+
+    def other_requests(self) -> str:
+        """What else was in the load, on one line."""
+        return (
+            f"of these in batches {self.batched}; answers that waited {self.waited}; cancels {self.cancels},"
+            f" retries {self.retries}; events followed {self.followed}, on {self.streams} streams"
         )
 
 
@@ -87,5 +102,6 @@ class Verdict(Struct, frozen=True):
         return not self.reasons
 
     def text(self) -> str:
-        """The line, then what does not hold."""
-        return "\n".join([self.figures.line(), "passed" if self.passed else "FAILED", *self.reasons])
+        """The line and what else was asked, then what does not hold."""
+        lines = [self.figures.line(), self.figures.other_requests()]
+        return "\n".join([*lines, "passed" if self.passed else "FAILED", *self.reasons])
