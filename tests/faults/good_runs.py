@@ -313,6 +313,8 @@ class _Model:
                 elif fate.endswith("within") and life.job.type == "CSV_EXPORT":
                     self.run.temporaries[f".jobledger-{life.job.id}-{number}-0123456789abcdef.tmp"] = b"id,na"
                 life.going_on.discard(number)
+                if self._dice.pick((False, False, True)):
+                    self._commanded(life, "cancel")
                 if fate.startswith("process"):
                     self._fail(life, "lost", _DIED, actor=worker)
                 else:
@@ -320,6 +322,8 @@ class _Model:
                     self._fail(life, "lost", b'"its worker died"', actor="dispatcher")
             case "sleeps before" | "sleeps within":
                 self._spawn(self._ghost(life, number, begins=fate == "sleeps before"))
+                if self._dice.pick((False, False, True)):
+                    self._commanded(life, "cancel")
                 yield self._dice.pick(_GIVEN_UP_AFTER)
                 self._fail(life, "lost", b'"its worker died"', actor="dispatcher")
             case _:

@@ -136,9 +136,13 @@ class Load:
 
         Raises TimeoutError when the service does not answer clearly.
         """
-        async with asyncio.timeout(within), asyncio.TaskGroup() as tasks:
-            for client in self._clients:
-                tasks.create_task(client.settle())
+        try:
+            async with asyncio.timeout(within), asyncio.TaskGroup() as tasks:
+                for client in self._clients:
+                    tasks.create_task(client.settle())
+        except TimeoutError as exc:
+            exc.add_note(f"{self.unclear} jobs are unclear: {[client.last_unclear for client in self._clients]}")
+            raise
 
     async def look_again(self, *, within: float = 60.0) -> None:
         """GET every watched job until each has been seen at an end, and let followers see the log's end. Raises TimeoutError."""

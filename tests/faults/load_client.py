@@ -7,7 +7,7 @@ from random import Random
 
 import msgspec
 
-from tests.faults.caller import Caller
+from tests.faults.caller import Caller, Reply
 from tests.faults.client_log import ClientLog, CommandAnswered, CommandAsked, Posted
 from tests.faults.job_mix import JobMix
 from tests.faults.job_requests import JobRequest, job_view, looked, many_jobs, one_job
@@ -29,12 +29,15 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds before a request is tried ag
 
 
 class LoadClient:
-    """Writes down what it asks and what it is answered. `accepted`, `refused`: jobs so far. `unclear`: requests left open."""
+    """Writes down what it asks and what it is answered. `accepted`, `refused`: jobs so far. `unclear`: requests left open, with
+    the last answer of that kind.
+    """
 
     def __init__(self, number: int, *, seed: int, mix: JobMix, caller: Caller, log: ClientLog, pace: Pace) -> None:
         self.accepted = 0
         self.refused = 0
         self.unclear: list[JobRequest] = []
+        self.last_unclear: Reply | None = None
         self._number = number
         self._seed = seed
         self._mix = mix
@@ -64,13 +67,12 @@ class LoadClient:
 
     async def settle(self) -> None:
         """Ask again for two thirds of what is unclear, until it is clear."""
-        waiting, self.unclear = self.unclear, []
-        for request in waiting:
+        for request in list(self.unclear):
             if self._random.random() < 1 / 3:
-                self.unclear.append(request)
                 continue
             while not await self._post(request):  # noqa: ASYNC110 - a question to a server, again and again
                 await asyncio.sleep(_FIRST_PAUSE)
+            self.unclear.remove(request)
 
     async def look_again(self) -> None:
         """Look at all that is watched until it is over, and at some of what was over before."""
@@ -109,6 +111,7 @@ class LoadClient:
         if (seen := request.seen(reply, self._number)) is not None:
             self._log.write(seen)
         if any(posted.answer == "unknown" for posted in told):
+            self.last_unclear = reply
             return False
         for posted in told:
             await self._take_note(posted)

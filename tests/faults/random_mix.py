@@ -71,7 +71,7 @@ def main() -> int:
     try:
         with whole_cluster(home) as cluster:
             verdict = run_mix(cluster, seed=given.seed, seconds=given.minutes * 60)
-    except AssertionError as exc:
+    except (AssertionError, TimeoutError) as exc:
         kept = home.with_name(f"{home.name}.log")
         kept.write_text("\n".join([str(exc), *getattr(exc, "__notes__", [])]))
         sys.stdout.write(f"{str(exc)[:4000]}\nFAILED with seed {given.seed}; what the processes said is in {kept}\n")

@@ -34,7 +34,8 @@ class Attempt(Struct):
 
     @property
     def was_given_up(self) -> bool:
-        return self.outcome == "lost"
+        # Of a lost worker's attempt that was to be cancelled nothing but that is written: by somebody else.
+        return self.outcome == "lost" or (self.closed_by == "Cancelled" and self.actor != self.worker)
 
     @property
     def may_have_left_effects(self) -> bool:
@@ -44,7 +45,7 @@ class Attempt(Struct):
     @property
     def may_have_left_a_temporary_file(self) -> bool:
         """Its code was cut off, and so could not tidy up."""
-        return self.outcome == "lost" or not self.closed_by or (self.isolated and self.closed_by != "Completed")
+        return self.was_given_up or not self.closed_by or (self.isolated and self.closed_by != "Completed")
 
 
 class Story(Struct):
@@ -131,7 +132,7 @@ def _tell(story: Story, position: int, kind: str, actor: str, data: _Data, conte
     if kind == "Created":
         story.type, story.priority, story.payload = data.type, data.priority, content or ""
     elif kind == "Started":
-        isolated = bool(story.attempts) and story.attempts[-1].was_given_up
+        isolated = bool(story.attempts) and story.attempts[-1].outcome == "lost"
         story.attempts.append(Attempt(data.attempt or 0, data.worker or "", position, isolated=isolated))
     elif kind in ("Attempted", "Completed", "Failed", "Cancelled") and story.attempts:
         attempt = story.attempts[-1]

@@ -41,18 +41,20 @@ async def test_a_healthy_service_does_all_that_it_is_asked_for(
             service.start(f"api {number}", API_PORT=port)
         service.start("dispatcher", "projector", "worker 1", "worker 2")
         apis = [f"http://127.0.0.1:{port}" for port in ports]
-        async with Load(run.requests(), apis, seed=11, clients=8, mix=HOSTILE_MIX) as load:
+        async with Load(run.requests(), apis, seed=11, clients=8, followers=2, mix=HOSTILE_MIX) as load:
             await load.run(jobs=400)
             assert load.accepted > 300
             assert load.refused > 10
             assert load.unclear == 0
+            told = await _as_a_program(run.requests("program"), *apis)
+            assert told.startswith("accepted "), told
+            await until_drained(postgres_url, redis_url)
             await load.look_again()
-        told = await _as_a_program(run.requests("program"), *apis)
-        assert told.startswith("accepted "), told
-        await until_drained(postgres_url, redis_url)
         verdict = await judge(run, database_url=postgres_url, redis_url=redis_url)
         assert verdict.passed, verdict.text()
-        assert verdict.figures.attempts > 420
+        figures = verdict.figures
+        assert figures.attempts > 420
+        assert min(figures.batched, figures.waited, figures.cancels, figures.followed) > 0, figures.other_requests()
 
 
 async def _as_a_program(log: Path, *apis: str) -> str:
