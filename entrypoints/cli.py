@@ -8,6 +8,7 @@ import importlib
 import importlib.metadata
 import sys
 from collections.abc import Callable, Coroutine
+from types import ModuleType
 from typing import Any
 
 import structlog
@@ -15,28 +16,7 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from domain.errors import JobledgerError
-from entrypoints.doctor_command import EPILOGUE as DOCTOR_EXAMPLES
-from entrypoints.doctor_command import doctor
-from entrypoints.health_check import EPILOGUE as HEALTH_EXAMPLE
-from entrypoints.health_check import health
-from entrypoints.history_command import EPILOGUE as HISTORY_EXAMPLES
-from entrypoints.history_command import history
-from entrypoints.keys_command import keys
-from entrypoints.rebuild_command import EPILOGUE as REBUILD_EXAMPLES
-from entrypoints.rebuild_command import rebuild
-from entrypoints.replay_command import EPILOGUE as REPLAY_EXAMPLES
-from entrypoints.replay_command import replay
-from entrypoints.retry_command import EPILOGUE as RETRY_EXAMPLES
-from entrypoints.retry_command import retry
 from entrypoints.settings import Settings, read_settings
-from entrypoints.status_command import EPILOGUE as STATUS_EXAMPLES
-from entrypoints.status_command import status
-from entrypoints.submit_command import EPILOGUE as SUBMIT_EXAMPLES
-from entrypoints.submit_command import submit
-from entrypoints.tail_command import EPILOGUE as TAIL_EXAMPLES
-from entrypoints.tail_command import tail
-from entrypoints.verify_command import EPILOGUE as VERIFY_EXAMPLES
-from entrypoints.verify_command import verify
 
 CANNOT = 1  # exit codes: what was wanted cannot be done
 WRONG_USAGE = 2
@@ -53,17 +33,20 @@ app = App(
 )
 
 
-app.command(doctor, help_epilogue=DOCTOR_EXAMPLES)
-app.command(health, help_epilogue=HEALTH_EXAMPLE)
-app.command(history, help_epilogue=HISTORY_EXAMPLES)
-app.command(replay, help_epilogue=REPLAY_EXAMPLES)
-app.command(rebuild, help_epilogue=REBUILD_EXAMPLES)
-app.command(verify, help_epilogue=VERIFY_EXAMPLES)
-app.command(submit, help_epilogue=SUBMIT_EXAMPLES)
-app.command(retry, help_epilogue=RETRY_EXAMPLES)
-app.command(status, help_epilogue=STATUS_EXAMPLES)
-app.command(tail, help_epilogue=TAIL_EXAMPLES)
-app.command(keys)
+# The commands that have a module of their own: a function (or an app of several) of the command's name, and its EPILOGUE.
+_MODULES = {
+    "doctor": "entrypoints.doctor_command",
+    "health": "entrypoints.health_check",
+    "history": "entrypoints.history_command",
+    "replay": "entrypoints.replay_command",
+    "rebuild": "entrypoints.rebuild_command",
+    "verify": "entrypoints.verify_command",
+    "submit": "entrypoints.submit_command",
+    "retry": "entrypoints.retry_command",
+    "status": "entrypoints.status_command",
+    "tail": "entrypoints.tail_command",
+    "keys": "entrypoints.keys_command",
+}
 
 
 @app.command(help_epilogue="Example: `API_PORT=8080 DATA_DIR=/srv/jobledger jobledger up`")
@@ -149,6 +132,8 @@ class NothingToMigrate(JobledgerError):
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 if it cannot be done (one sentence says why), 2 for wrong usage."""
+    argv = sys.argv[1:] if argv is None else argv
+    _add_commands(argv[0] if argv else "")
     try:
         code = app(argv, error_console=Console(stderr=True))
     except CycloptsError as exc:
@@ -163,6 +148,25 @@ def main(argv: list[str] | None = None) -> None:
         _complain(str(exc))
         code = CANNOT
     sys.exit(code or 0)
+
+
+def whole_app() -> App:
+    """The command line with all its commands."""
+    _add_commands("")
+    return app
+
+
+def _add_commands(wanted: str) -> None:
+    """Add those that `wanted`, the first word of a command line, may mean: no process is to pay for all the others."""
+    is_there = wanted in app and not wanted.startswith("-")
+    for name in [wanted] if wanted in _MODULES else [] if is_there else list(_MODULES):
+        if name not in app:
+            module = importlib.import_module(_MODULES[name])
+            app.command(getattr(module, name), **_epilogue_of(module))
+
+
+def _epilogue_of(module: ModuleType) -> dict[str, str]:
+    return {"help_epilogue": module.EPILOGUE} if hasattr(module, "EPILOGUE") else {}
 
 
 def _begin(process: str) -> Settings:

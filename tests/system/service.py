@@ -223,6 +223,7 @@ class Service:
             "DATABASE_URL": postgres_url,
             "REDIS_URL": redis_url,
             "API_PORT": free_port(),
+            "METRICS_PORT": free_port(),  # the first of those that its processes try: not that of what runs here otherwise
             "OUTPUT_DIR": home / "output",
             "DATA_DIR": home / "data",
             "SHUTDOWN_GRACE_SECONDS": 5,

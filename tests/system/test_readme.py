@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from entrypoints.cli import app
+from entrypoints.cli import whole_app
 from tests.system.pages import ROOT, steps_of
 from tests.system.reader import Reader
 
@@ -59,4 +59,4 @@ def test_the_commands_that_it_names_are_there() -> None:
     }
     assert {"run", "test"} <= set(targets)
     named = set(re.findall(r"^\| `jobledger ([\w-]+)`", README, re.MULTILINE)) | {"up"}
-    assert named == {name for name in app if not name.startswith("-")}
+    assert named == {name for name in whole_app() if not name.startswith("-")}

@@ -60,6 +60,16 @@ def test_the_help_needs_none_of_what_the_processes_need() -> None:
     assert output.splitlines()[-1] == "[]"
 
 
+def test_a_process_loads_no_command_but_its_own() -> None:
+    program = (
+        "import sys\nfrom entrypoints.cli import main\n"
+        "try: main(['worker', '--help'])\n"
+        "except SystemExit: print([m for m in sys.modules if m.endswith(('_command', 'health_check'))])"
+    )
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "[]"
+
+
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert _exit_code(["--version"]) == 0
     assert capsys.readouterr().out.strip() == "0.1.0"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped, unused-ignore]  # untyped where the stubs are not installed yet
 
-from entrypoints.cli import app
+from entrypoints.cli import whole_app
 from entrypoints.settings import Settings, read_settings
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def test_each_command_is_one_of_the_command_line(name: str) -> None:
     if name in OURS:
         commands.append(SERVICES[name]["healthcheck"]["test"][2:])
     for tokens in commands:
-        app.parse_args(tokens)  # raises for what it does not know
+        whole_app().parse_args(tokens)  # raises for what it does not know
 
 
 def test_ports_are_published_on_the_loopback_address_only_and_those_of_the_servers_not_at_all() -> None:

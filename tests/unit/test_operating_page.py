@@ -6,7 +6,7 @@ import configparser
 import re
 from pathlib import Path
 
-from entrypoints.cli import app
+from entrypoints.cli import whole_app
 from entrypoints.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -42,4 +42,4 @@ def test_the_unit_starts_each_process_that_the_page_names() -> None:
     assert _unit()["Service"]["ExecStart"].endswith("/jobledger %i")
     enabled = re.findall(r"jobledger@(\w+)", re.findall(r"systemctl enable --now (.*?)`", PAGE, re.DOTALL)[0])
     assert enabled == ["api", "dispatcher", "worker", "projector"]
-    assert set(enabled) <= set(app)
+    assert set(enabled) <= set(whole_app())
