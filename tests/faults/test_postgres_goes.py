@@ -161,14 +161,14 @@ def _no_connection_left(cluster: Cluster) -> Iterator[None]:
     """Take all connections, also those that the service had."""
     with ExitStack() as taken:
         own = taken.enter_context(cluster.postgres.connect())
+        ours = [own.info.backend_pid]
+        # By what they are not: one that is only beginning has no name yet, and its place all the same.
+        others = "from pg_stat_activity where backend_type = 'client backend' and pid <> all(%s)"
         while True:
-            own.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'jobledger%'"
-            )
+            own.execute(f"select pg_terminate_backend(pid) {others}".encode(), [ours])
             with suppress(psycopg.OperationalError):
                 while True:
-                    taken.enter_context(cluster.postgres.connect())
-            left = own.execute("select from pg_stat_activity where application_name like 'jobledger%'").rowcount
-            if not left:
+                    ours.append(taken.enter_context(cluster.postgres.connect()).info.backend_pid)
+            if not own.execute(f"select {others}".encode(), [ours]).rowcount:
                 break
         yield
