@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 import jobledger
-from adapters.files.csv_text import BLOCK_ROWS, csv_blocks, decode_rows
+from adapters.files.csv_text import BLOCK_ROWS, csv_blocks
+from adapters.files.json_rows import decode_rows
 from adapters.files.whole_file import whole_file
 
 # Threads that compute at once only wait for each other, and wake up to see whether they still do; what they write to the disk

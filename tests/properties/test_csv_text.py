@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from adapters.files.csv_text import BLOCK_ROWS, csv_blocks, decode_rows
+from adapters.files.csv_text import BLOCK_ROWS, csv_blocks
+from adapters.files.json_rows import decode_rows
 from tests.properties.effort import effort
 
 # RFC 4180, section 2, where text is anything but quote, comma, CR and LF.
@@ -68,6 +69,11 @@ def neutral(text: str) -> str:
 @example(rows=[{"": ""}], neutralise=True)
 @example(rows=[{"a": 1, "b": 2}, {"b": 3, "a": 4}], neutralise=True)
 @example(rows=[{"a": 1, "b": 2}, {"b": 3, "c": 4}], neutralise=True)
+@example(rows=[{"a": "x", "b": 1}, {"a": None, "b": "="}], neutralise=True)
+@example(rows=[{"a": "x", "b": None}, {"a": 1, "b": "y"}], neutralise=True)
+@example(rows=[{"a": "x", "b": "y"}, {"a": "x"}], neutralise=True)
+@example(rows=[{'q"': "x", "b\\": "y", "\n": 1}, {'q"': "z", "b\\": "a,b", "\n": 2}], neutralise=True)
+@example(rows=[{"long": "x" * 5000, "b": "a,b"}, {"long": "", "b": "c"}], neutralise=True)
 @example(rows=[{"a": 1.5, "b": 10**5000}, {"a": {"x": [1.5, 'q"']}, "b": "=1"}], neutralise=True)
 def test_a_file_reads_back_as_what_was_exported(rows: list[dict[str, Any]], *, neutralise: bool) -> None:
     text = written(dumped(rows), neutralise=neutralise)
@@ -110,6 +116,10 @@ def test_a_number_is_exported_as_it_was_written(number: str) -> None:
     assert written(f'[{{"n": {number}, "m": "x"}}, {{"n": "=", "m": [{number}]}}]') == (
         f"n,m\r\n{number},x\r\n'=,[{number}]\r\n"
     )
+
+
+def test_of_a_name_that_comes_twice_the_last_value_counts_wherever_it_comes() -> None:
+    assert written('[{"a": 1, "b": "x", "a": "y,"}, {"b": "", "a": "z", "a": 2}]') == 'a,b\r\n"y,",x\r\n2,\r\n'
 
 
 def test_only_texts_are_neutralised_and_only_if_wanted() -> None:
