@@ -14,6 +14,7 @@ from domain.events import Priority
 # Upper bounds of classes, in seconds: from what an idle service takes to what somebody must look at.
 MOMENTS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 DURATIONS = (*MOMENTS, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0)
+ANSWERS = (*MOMENTS, 10.0, 30.0, 60.0)  # a request with `Prefer: wait=` may take as long as it says
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)  # of batches
 
 
@@ -45,6 +46,35 @@ class AppendMeasures:
         """A call with that many events was answered."""
         self.batch_events.add(events)
         self.seconds.add(seconds)
+
+
+class AnswerMeasures:
+    """How requests to one route by one method were answered."""
+
+    __slots__ = ("seconds", "statuses")
+
+    def __init__(self) -> None:
+        self.statuses = [0] * 6  # by the first digit
+        self.seconds = Distribution(ANSWERS)  # until the answer was ready to be sent
+
+    def answered(self, status: int, *, seconds: float) -> None:
+        """One more, after so many seconds."""
+        self.statuses[status // 100] += 1
+        self.seconds.add(seconds)
+
+
+class RequestMeasures:
+    """How requests were answered, by route and method: of a fixed number of both, whatever clients send."""
+
+    def __init__(self) -> None:
+        self.routes: dict[tuple[str, str], AnswerMeasures] = {}
+
+    def of(self, route: str, method: str) -> AnswerMeasures:
+        """What to count in. `route` is a template, never a path."""
+        found = self.routes.get((route, method))
+        if found is None:
+            found = self.routes[route, method] = AnswerMeasures()
+        return found
 
 
 Kind = tuple[str, Priority]  # of jobs: their type and priority

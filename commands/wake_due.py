@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from commands.dispatch_ports import WaitingJobs
-from commands.ports import Append, EventLog
+from commands.measures import DURATIONS, Distribution
+from commands.ports import Append, Appended, EventLog
 from domain.job import wake
 
 PAGE = 1_000  # jobs a step
@@ -17,6 +18,7 @@ class WakeDue:
         self._waiting = waiting
         self._log = log
         self._actor = actor
+        self.late = Distribution(DURATIONS)  # seconds from the end of each wait to its Queued, by the database's clock
         self._woken: dict[str, int] = {}  # job id: version of the event that began the wait
 
     async def step(self) -> float:
@@ -24,9 +26,12 @@ class WakeDue:
         due = await self._waiting.due(limit=PAGE)
         new = [job for job in due.jobs if self._woken.get(job.id) != job.version]
         if new:
-            await self._log.append(
+            answers = await self._log.append(
                 [Append(job_id=job.id, expected=job.version, events=wake(job), actor=self._actor) for job in new]
             )
+            for job, answer in zip(new, answers, strict=True):
+                if isinstance(answer, Appended) and job.due_at is not None:
+                    self.late.add((answer.recorded_at - job.due_at).total_seconds())
         # What is no longer shown as due has been projected; a conflict means that somebody else was quicker.
         self._woken = {job.id: job.version for job in due.jobs}
         if len(new) == PAGE:

@@ -175,6 +175,7 @@ class Dispatcher:
                 given_up=self._given_up,
                 lost=self._lost,
                 longest_silence=self._watch_workers.longest_silence,
+                late=self._wake_due.late,
             ),
         ]
 

@@ -14,6 +14,7 @@ import jobledger
 from adapters.files.result_files import OutputFiles
 from commands.follow_log import LogFollower
 from commands.key_ring import KeyRing
+from commands.measures import RequestMeasures
 from commands.outages import Outages
 from commands.wait_for_end import EndOfJobs
 from entrypoints.api.app import make_app
@@ -55,6 +56,7 @@ def make_api(
     max_requests_per_second: int = 0,
     max_event_streams: int = 100,
     max_body_bytes: int = MAX_BODY_BYTES,
+    measures: RequestMeasures | None = None,
 ) -> Litestar:
     """The application over these fakes, and over files in that directory. Without `keys` everyone is let in."""
     outages = outages or Outages(report=FakeReport())
@@ -78,6 +80,7 @@ def make_api(
         max_requests_per_second=max_requests_per_second,
         max_event_streams=max_event_streams,
         max_lag=30.0,
+        measures=measures,
     )
 
 

@@ -13,7 +13,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from psycopg_pool import AsyncConnectionPool
 
-from commands.measures import AppendMeasures, AttemptMeasures, Distribution, Kind
+from commands.measures import AppendMeasures, AttemptMeasures, Distribution, RequestMeasures
 from commands.outages import Outages
 from commands.standing import Standing
 from domain.events import EVENT_TYPES, PRIORITIES
@@ -67,6 +67,24 @@ def pool(connections: AsyncConnectionPool[Any]) -> Iterator[Metric]:
     yield _counter("pool_requests", "Statements that asked for a connection.", {(): stats.get("requests_num", 0)})
     yield _counter("pool_wait_seconds", "Time for which they waited.", {(): stats.get("requests_wait_ms", 0) / 1000})
     yield _counter("pool_errors", "Statements that were given none.", {(): stats.get("requests_errors", 0)})
+
+
+def requests(measures: RequestMeasures) -> Iterator[Metric]:
+    """How this process answers over HTTP."""
+    counts = {
+        (route, method, f"{digit}xx"): count
+        for (route, method), answers in measures.routes.items()
+        for digit, count in enumerate(answers.statuses)
+        if count
+    }
+    yield _counter("http_requests", "Requests that were answered.", counts, "route", "method", "status")
+    yield _histogram(
+        "http_request_seconds",
+        "From a request's head to its answer, ready to be sent.",
+        {key: answers.seconds for key, answers in measures.routes.items()},
+        "route",
+        "method",
+    )
 
 
 def attempts(measures: AttemptMeasures) -> Iterator[Metric]:
@@ -152,6 +170,7 @@ def dispatcher(
     given_up: int,
     lost: int,
     longest_silence: float,
+    late: Distribution,
 ) -> Iterator[Metric]:
     """What this dispatcher does; what it sees of the queue and of the workers, if it leads."""
     yield _gauge("dispatcher_leads", "1 if this dispatcher leads, 0 if it stands by.", {(): int(leads)})
@@ -164,6 +183,11 @@ def dispatcher(
     yield _counter("queue_entries_relayed", "Entries that this dispatcher has added to the queue.", {(): relayed})
     yield _counter(
         "queue_resets", "How often this dispatcher has made the queue again, its first making included.", {(): resets}
+    )
+    yield _histogram(
+        "wake_late_seconds",
+        "From the end of a job's wait to the event that queued it, of those it has woken.",
+        {(): late},
     )
     yield _counter("workers_given_up", "Workers whose heartbeat stood still, and that were given up.", {(): given_up})
     yield _counter("attempts_lost", "Attempts of such workers that this dispatcher has closed.", {(): lost})
@@ -207,9 +231,7 @@ def _gauge(name: str, help: str, values: Mapping[_Labels, float], *labels: str) 
     return family
 
 
-def _histogram(
-    name: str, help: str, values: Mapping[Kind, Distribution] | Mapping[tuple[()], Distribution], *labels: str
-) -> Metric:
+def _histogram(name: str, help: str, values: Mapping[_Labels, Distribution], *labels: str) -> Metric:
     family = HistogramMetricFamily(f"jobledger_{name}", help, labels=labels)
     for value_labels, distribution in values.items():
         buckets, below = [], 0

@@ -29,6 +29,7 @@ from adapters.prometheus import families
 from commands.follow_log import LogFollower
 from commands.health import HealthReader
 from commands.key_ring import READ_KEYS, RENEW_SECONDS, KeyRing
+from commands.measures import RequestMeasures
 from commands.outages import READ_JOBS, WRITE_LOG, Outages
 from commands.ports import EventLog
 from commands.wait_for_end import EndOfJobs
@@ -86,7 +87,9 @@ async def run(settings: Settings) -> None:
             ends = EndOfJobs(jobs=reader, ends=PostgresJobEnds(pool), listen=listen, outages=outages)
             follower = LogFollower(pages=PostgresEventPages(pool), listen=listen, outages=outages)
             health = PostgresHealthReader(pool, transitions=TRANSITIONS)
+            requests = RequestMeasures()
             app = make_app(
+                measures=requests,
                 log=log,
                 jobs=reader,
                 lists=PostgresJobLister(pool),
@@ -112,6 +115,7 @@ async def run(settings: Settings) -> None:
             async def gather() -> list[Metric]:
                 return [
                     *writer_metrics(log, pool, outages, uses=["PostgreSQL"]),
+                    *families.requests(requests),
                     *families.standing(await standing_now(standing)),
                 ]
 

@@ -97,6 +97,12 @@ def test_what_is_shown_is_what_the_log_says(service: Service) -> None:
     )
     assert abs(shown.value("worker", "jobledger_attempt_waiting_seconds_sum") - waits[0][0]) < 1e-6
 
+    posts = {"route": "/jobs", "method": "POST"}
+    assert shown.value("api", "jobledger_http_requests_total", status="2xx", **posts) == 27
+    assert shown.value("api", "jobledger_http_request_seconds_count", **posts) == 27
+    assert shown.value("api", "jobledger_http_requests_total", route="/jobs/{id}/cancel") == 1
+    assert shown.value("dispatcher", "jobledger_wake_late_seconds_count") == truth["Queued"] == 2
+
     assert shown.value("projector", "jobledger_projection_events_total", projection="jobs") == head
     assert shown.value("projector", "jobledger_projection_position", projection="jobs") == head
     assert shown.value("dispatcher", "jobledger_queue_entries_relayed_total") == 25 + 3

@@ -54,6 +54,9 @@ async def test_a_job_is_woken_when_its_time_has_come_and_not_before() -> None:
     database.elapsed = timedelta(seconds=10.0)
     await wake_due.step()
     assert types(log) == ["Created", "Queued"]
+    assert sum(wake_due.late.counts) == 1
+    due_at = log.events[0].recorded_at + timedelta(seconds=10.0)
+    assert wake_due.late.total == (log.events[1].recorded_at - due_at).total_seconds()
 
 
 async def test_a_lagging_read_side_wakes_nobody_twice() -> None:
