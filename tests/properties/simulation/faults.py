@@ -109,6 +109,7 @@ class _JudgedCursor:
     def __init__(self, real: AsyncCursor[Any], log: FaultyLog) -> None:
         self._real = real
         self._log = log
+        self._left: list[Any] = []
 
     async def execute(self, statement: Any, parameters: Any) -> None:
         kind = self._log.faults.strike("log")
@@ -119,11 +120,17 @@ class _JudgedCursor:
             raise psycopg.OperationalError(f"lost: {kind}")
         await self._real.execute(statement, parameters)
         if kind == "after":
-            await self.fetchall()
+            await self._judged(self._log.batch)
             raise psycopg.OperationalError("the reply is lost")
+        self._left = await self._judged(self._log.batch)
 
-    async def fetchall(self) -> list[Any]:
-        return await self._judged(self._log.batch)
+    @property
+    def rowcount(self) -> int:
+        return self._real.rowcount
+
+    async def fetchmany(self, size: int) -> list[Any]:
+        rows, self._left = self._left[:size], self._left[size:]
+        return rows
 
     async def _judged(self, batch: list[_Encoded]) -> list[Any]:
         rows = await self._real.fetchall()
