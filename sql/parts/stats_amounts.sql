@@ -62,7 +62,7 @@ from (
                 when w.data like '{"type":"%%","priority":"%%","attempt":%%' then split_part(w.data, ',"attempt":', 1) || '}'
                 else w.data
             end,
-            1, w.type, w.state, w.state_before,
+            count(*), w.type, w.state, w.state_before,
             case when w.state = 'processing' then 'wait' when w.state_before = 'processing' then 'run' end,
             case when 'processing' in (w.state, w.state_before) then
                 floor(8 / ln(2::float8) * ln(greatest(1, 1000 * date_part('epoch', w.at - w.at_before))))::int
@@ -93,6 +93,7 @@ from (
             ) a
         ) w
         where w.is_counted and w.type <> 'Created'
+        group by 1, 3, 4, 5, 6, 7, 8, 9
     ) d
 ) g
 cross join lateral (
