@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from adapters.postgres.stats_projection import PostgresStatsProjection
-from domain.errors import LogDamaged
+from domain.errors import LogDamaged, UnknownEventType
 from projections.runner import Runner
 from tests.good_logs import count_all, project_all
 from tests.properties.histories import seeded_history
 from tests.real_log import Database, connected, head, insert_history
+from tests.rebuilding import recounted
 
 _COUNTED = """
     select case when status <> 'pending' then status when queued_position is null then 'waiting' else 'queued' end,
@@ -147,3 +148,19 @@ async def test_a_gap_stops_the_count_before_it(postgres_url: str, db: Database) 
         await count_all(postgres_url, page=7)
 
     assert rows(db, "select position from checkpoints where name = 'stats'") == [(14,)]
+
+
+async def test_an_event_of_a_newer_release_stops_the_count_before_it(postgres_url: str, db: Database) -> None:
+    insert_history(db, seeded_history(7, jobs=10, commands=60).recorded)
+    db.execute("alter table events disable trigger immutable_rows")
+    db.execute("update events set type = 'Paused' where position = 15")
+
+    with pytest.raises(UnknownEventType) as raised:
+        await count_all(postgres_url)
+
+    assert (raised.value.event_type, raised.value.position) == ("Paused", 15)
+    assert rows(db, "select position from checkpoints where name = 'stats'") == [(14,)]
+    counted = rows(db, "select * from stats where amount <> 0 order by 1, 2, 3, 4, 5, 6")
+    db.execute("delete from events where position >= 15")
+    assert not (await recounted(postgres_url)).found
+    assert rows(db, "select * from stats where amount <> 0 order by 1, 2, 3, 4, 5, 6") == counted
