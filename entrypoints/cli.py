@@ -16,10 +16,8 @@ from cyclopts import App, CycloptsError
 from rich.console import Console
 
 from domain.errors import JobledgerError
+from entrypoints.command_frame import CANNOT, WRONG_USAGE, complain
 from entrypoints.settings import Settings, read_settings
-
-CANNOT = 1  # exit codes: what was wanted cannot be done
-WRONG_USAGE = 2
 
 app = App(
     name="jobledger",
@@ -137,15 +135,15 @@ def main(argv: list[str] | None = None) -> None:
     try:
         code = app(argv, error_console=Console(stderr=True))
     except CycloptsError as exc:
-        _complain(f"{exc} (see: jobledger --help)")
+        complain(f"{exc} (see: jobledger --help)")
         code = WRONG_USAGE
     except JobledgerError as exc:
-        _complain(str(exc))
+        complain(str(exc))
         code = CANNOT
     except OSError as exc:
         if exc.errno not in {errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL}:
             raise
-        _complain(str(exc))
+        complain(str(exc))
         code = CANNOT
     sys.exit(code or 0)
 
@@ -190,7 +188,3 @@ def _run_process(name: str, module: str) -> None:
         # Into the log like everything else, and not as bare lines that no reader of JSON lines understands.
         structlog.get_logger().exception("ended by an error that was not foreseen")
         sys.exit(CANNOT)
-
-
-def _complain(text: str) -> None:
-    sys.stderr.write(f"jobledger: {' '.join(text.split())}\n")

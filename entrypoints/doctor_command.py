@@ -35,7 +35,7 @@ from commands.examination import (
 from commands.ports import Unavailable
 from domain.errors import JobledgerError
 from entrypoints.reading import put, run_reading
-from entrypoints.settings import Settings, read_settings
+from entrypoints.settings import Settings
 from entrypoints.table_text import harmless
 from entrypoints.which_database import database_of
 
@@ -71,10 +71,9 @@ def doctor(*, json: bool = False) -> int:
     json
         One JSON document instead of lines.
     """
-    settings = read_settings()
     logging.disable()  # the findings say it all
     findings: list[Finding] = []
-    ended = run_reading(_examine(settings, findings, as_json=json))
+    ended = run_reading(lambda settings: _examine(settings, findings, as_json=json))
     return ended or (SICK if any(finding.level == "FAIL" for finding in findings) else 0)
 
 

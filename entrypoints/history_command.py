@@ -16,7 +16,7 @@ from domain.job import Job
 from domain.moment import timestamp
 from entrypoints.job_state import JobState, job_state, raw
 from entrypoints.reading import put, run_reading
-from entrypoints.settings import Settings, read_settings
+from entrypoints.settings import Settings
 from entrypoints.table_text import harmless, shortened, show_table
 
 EPILOGUE = (
@@ -71,8 +71,8 @@ def history(job: JobId, /, *, format: Literal["table", "json", "ndjson"] = "tabl
     format
         A table for people, with contents shortened; or everything, as one JSON document or a line an event.
     """
-    settings = read_settings()
-    return run_reading(_show(settings, parse_job_id(job), format))
+    job_id = parse_job_id(job)
+    return run_reading(lambda settings: _show(settings, job_id, format))
 
 
 async def _show(settings: Settings, job_id: str, format: str) -> None:

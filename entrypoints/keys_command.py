@@ -18,7 +18,7 @@ from commands.api_keys import ApiKey, ApiKeys, create_key, revoke_key
 from domain.api_key import KeyScope
 from domain.moment import timestamp
 from entrypoints.reading import put, run_reading
-from entrypoints.settings import Settings, read_settings
+from entrypoints.settings import Settings
 from entrypoints.table_text import harmless, show_table
 
 keys = App(
@@ -124,13 +124,11 @@ def revoke(name: Annotated[str, Parameter(allow_leading_hyphen=True)], /) -> int
 
 
 def _run(work: Callable[[ApiKeys], Coroutine[Any, Any, None]]) -> int:
-    settings = read_settings()
-
-    async def run() -> None:
+    async def run(settings: Settings) -> None:
         async with _opened(settings) as kept:
             await work(kept)
 
-    return run_reading(run())
+    return run_reading(run)
 
 
 @asynccontextmanager

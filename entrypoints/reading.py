@@ -1,24 +1,15 @@
-"""How the commands that only read run and end: exit codes, Ctrl-C, and a reader such as `head` that has seen enough."""
+"""How the commands that print what they read end: also by a reader such as `head` that has seen enough."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from domain.errors import JobledgerError
-
-CANNOT = 1  # exit codes: not there, or cannot be read
-WRONG_USAGE = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-
-
-class WrongUsage(JobledgerError):
-    """Arguments that do not go together."""
-
-    code = "wrong_usage"
+from entrypoints.command_frame import run_command
+from entrypoints.settings import Settings
 
 
 class CannotPrint(JobledgerError):
@@ -27,24 +18,24 @@ class CannotPrint(JobledgerError):
     code = "cannot_print"
 
 
-def run_reading(work: Coroutine[Any, Any, None]) -> int:
-    """Run the command to its end; answers the exit code. What went wrong is one sentence on the standard error."""
-    try:
+def run_reading(work: Callable[[Settings], Coroutine[Any, Any, None]]) -> int:
+    """As `run_command`, for what prints: 0 when all is printed, or its reader has seen enough."""
+
+    async def print_all(settings: Settings) -> int:
         try:
-            asyncio.run(work)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read has seen enough, which is no error. The rest goes nowhere: Python would try again at its end, and complain.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except JobledgerError as exc:
-        sys.stderr.write(f"jobledger: {' '.join(str(exc).split())}\n")
-        return WRONG_USAGE if isinstance(exc, WrongUsage) else CANNOT
-    return 0
+            try:
+                await work(settings)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read has seen enough, which is no error. The rest goes nowhere: Python would try again at its end, and
+            # complain.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+        return 0
+
+    return run_command(print_all)
 
 
 def put(text: str | bytes) -> None:

@@ -12,17 +12,13 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from domain.errors import JobledgerError
-from entrypoints.settings import Settings, read_settings
+from entrypoints.command_frame import complain, run_command
+from entrypoints.settings import Settings
 from entrypoints.which_database import database_of_owner
 
 DONE = 0  # exit codes
 CANNOT_REBUILD = 2
 DIFFERENT = 3
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-TERMINATED = 143  # 128 + SIGTERM
-
-_INTERRUPTED = "jobledger: interrupted; the service is as it was\n"
 
 Workers = Annotated[int, Parameter(validator=Number(gte=1, lte=64))]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -65,29 +61,20 @@ def rebuild(
         Drop the old table instead of keeping it as jobs_old.
     """
     if table == "stats" and drop_old:
-        sys.stderr.write("jobledger: --drop-old is for jobs; of stats nothing is kept\n")
+        complain("--drop-old is for jobs; of stats nothing is kept")
         return CANNOT_REBUILD
-    settings = read_settings()
     run = _run if table == "jobs" else _recount
-    try:
-        return asyncio.run(
-            run(
-                settings,
-                workers=workers,
-                is_dry=dry_run,
-                accepts_differences=accept_differences,
-                drops_old=drop_old,
-            )
-        )
-    except KeyboardInterrupt:
-        sys.stderr.write(_INTERRUPTED)
-        return INTERRUPTED
-    except asyncio.CancelledError:
-        sys.stderr.write(_INTERRUPTED)
-        return TERMINATED
-    except JobledgerError as exc:
-        sys.stderr.write(f"jobledger: {' '.join(str(exc).split())}\n")
-        return CANNOT_REBUILD
+    return run_command(
+        lambda settings: run(
+            settings,
+            workers=workers,
+            is_dry=dry_run,
+            accepts_differences=accept_differences,
+            drops_old=drop_old,
+        ),
+        cannot=CANNOT_REBUILD,
+        interrupted="the service is as it was",
+    )
 
 
 async def _run(settings: Settings, *, workers: int, is_dry: bool, accepts_differences: bool, drops_old: bool) -> int:

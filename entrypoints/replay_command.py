@@ -13,10 +13,11 @@ from msgspec import Struct
 
 from domain.ids import parse_job_id
 from domain.moment import InvalidMoment, Moment, parse_moment, timestamp
+from entrypoints.command_frame import WrongUsage
 from entrypoints.history_command import JobId, NoSuchJob, facts
 from entrypoints.job_state import job_state, raw, state_rows
-from entrypoints.reading import WrongUsage, put, run_reading
-from entrypoints.settings import Settings, read_settings
+from entrypoints.reading import put, run_reading
+from entrypoints.settings import Settings
 from entrypoints.table_text import harmless, shortened, show_table
 from projections.replay import (
     Horizon,
@@ -101,7 +102,6 @@ def replay(
     format
         table: for people, contents are shortened. json: one document. ndjson: a line for each job, or for each event, whole.
     """
-    settings = read_settings()
     wish = Wish(
         format=format,
         job_id=None if job is None else parse_job_id(job),
@@ -109,7 +109,7 @@ def replay(
         first=None if from_ is None else parse_moment(from_),
         last=None if to is None else parse_moment(to),
     )
-    return run_reading(_replay(settings, wish, is_twice=as_of is not None and at_position is not None))
+    return run_reading(lambda settings: _replay(settings, wish, is_twice=as_of is not None and at_position is not None))
 
 
 async def _replay(settings: Settings, wish: Wish, *, is_twice: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
 import time
@@ -15,12 +14,12 @@ from msgspec.structs import replace
 
 from domain.errors import JobledgerError
 from domain.moment import InvalidMoment, parse_moment
-from entrypoints.settings import Settings, read_settings
+from entrypoints.command_frame import run_command
+from entrypoints.settings import Settings
 from entrypoints.which_database import database_of
 
 DONE = 0  # exit codes
 CANNOT_RETRY = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 EPILOGUE = (
     "First see how many there are: `jobledger retry --failed-since 2h --type EMAIL_SEND --error-like refused --dry-run`. Without"
@@ -67,24 +66,18 @@ def retry(
     dry_run
         Only say how many there are.
     """
-    settings = read_settings()
-    try:
-        return asyncio.run(
-            _run(
-                settings,
-                failed_since=failed_since,
-                type_=type,
-                error=error_like,
-                reason=reason,
-                is_dry=dry_run,
-            )
-        )
-    except KeyboardInterrupt:
-        sys.stderr.write("jobledger: interrupted; to go on, give the same command again\n")
-        return INTERRUPTED
-    except JobledgerError as exc:
-        sys.stderr.write(f"jobledger: {' '.join(str(exc).split())}\n")
-        return CANNOT_RETRY
+    return run_command(
+        lambda settings: _run(
+            settings,
+            failed_since=failed_since,
+            type_=type,
+            error=error_like,
+            reason=reason,
+            is_dry=dry_run,
+        ),
+        cannot=CANNOT_RETRY,
+        interrupted="to go on, give the same command again",
+    )
 
 
 async def _run(

@@ -20,7 +20,7 @@ from commands.status import COUNTED, Status, StatusReader, WorkerStatus
 from domain.events import PRIORITIES
 from domain.moment import timestamp
 from entrypoints.reading import put, run_reading
-from entrypoints.settings import Settings, read_settings
+from entrypoints.settings import Settings
 from entrypoints.table_text import harmless
 from entrypoints.which_database import database_of
 
@@ -54,8 +54,7 @@ def status(*, once: bool = False, json: bool = False) -> int:
     json
         One look, as JSON.
     """
-    settings = read_settings()
-    return run_reading(_show(settings, once=once or json or not sys.stdout.isatty(), as_json=json))
+    return run_reading(lambda settings: _show(settings, once=once or json or not sys.stdout.isatty(), as_json=json))
 
 
 async def _show(settings: Settings, *, once: bool, as_json: bool) -> None:

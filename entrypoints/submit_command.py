@@ -19,14 +19,14 @@ from cyclopts.validators import Number
 
 from commands.submit_jobs import Submitter, Summary
 from domain.errors import JobledgerError
-from entrypoints.settings import Settings, read_settings
+from entrypoints.command_frame import INTERRUPTED, complain, run_command
+from entrypoints.settings import Settings
 from entrypoints.table_text import harmless
 from entrypoints.which_key import token_of
 
 SUBMITTED = 0  # exit codes
 CANNOT_SUBMIT = 2
 SOME_REFUSED = 3
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 EPILOGUE = (
     'A line is a job as POST /jobs takes it: `{"type": "CSV_EXPORT", "payload": {"data": []}, "tags": ["nightly"]}`. From another'
@@ -78,12 +78,11 @@ def submit(
     patience
         Seconds to go on trying while the service does not answer.
     """
-    settings = read_settings()
-    try:
-        return _submit(settings, file, url=url, key_file=key_file, run=run, batch=batch, patience=patience)
-    except JobledgerError as exc:
-        sys.stderr.write(f"jobledger: {' '.join(str(exc).split())}\n")
-        return CANNOT_SUBMIT
+    return run_command(
+        lambda settings: _submit(settings, file, url=url, key_file=key_file, run=run, batch=batch, patience=patience),
+        cannot=CANNOT_SUBMIT,
+        interrupted="nothing was sent",
+    )
 
 
 def _submit(
@@ -114,7 +113,7 @@ def _submit(
                 submitter.submit(_pieces(opened))
             except KeyboardInterrupt:
                 _tell(submitter.summary, seconds=time.monotonic() - began)
-                sys.stderr.write(f"jobledger: interrupted; to go on without doubles, repeat it with --run {name}\n")
+                complain(f"interrupted; to go on without doubles, repeat it with --run {name}")
                 return INTERRUPTED
             except JobledgerError as exc:
                 _tell(submitter.summary, seconds=time.monotonic() - began)

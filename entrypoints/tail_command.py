@@ -22,7 +22,7 @@ from domain.ids import parse_job_id
 from domain.moment import timestamp
 from entrypoints.history_command import JobId
 from entrypoints.reading import put, run_reading
-from entrypoints.settings import Settings, read_settings
+from entrypoints.settings import Settings
 from entrypoints.table_text import harmless, shortened
 from entrypoints.which_database import database_of
 
@@ -82,9 +82,8 @@ def tail(
     json
         One JSON object a line, with everything.
     """
-    settings = read_settings()
-    jobs = frozenset(parse_job_id(one) for one in job)
-    return run_reading(_follow(settings, _Wanted(frozenset(type), frozenset(event), jobs), after=after, as_json=json))
+    wanted = _Wanted(frozenset(type), frozenset(event), frozenset(parse_job_id(one) for one in job))
+    return run_reading(lambda settings: _follow(settings, wanted, after=after, as_json=json))
 
 
 class _Wanted(Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -11,14 +10,13 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from domain.errors import JobledgerError
-from entrypoints.settings import Settings, read_settings
+from entrypoints.command_frame import run_command
+from entrypoints.settings import Settings
 from entrypoints.which_database import database_of
 
 HOLDS = 0  # exit codes
 CANNOT_CHECK = 2
 BROKEN = 3
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 _LONGEST_ASKED = 30 * 86_400.0  # seconds; what a job type may ask for: commands.attempt
 # An event may be as much younger than the heartbeat before it, which is what the silence is counted from: commands.heartbeat.
@@ -70,27 +68,21 @@ def verify(
     policy_waits_only
         No job type here asks for waits of its own: each wait must be RETRY_BASE_SECONDS, doubled, up to RETRY_MAX_SECONDS.
     """
-    settings = read_settings()
-    try:
-        return asyncio.run(
-            _run(
-                settings,
-                from_position=from_position,
-                to_position=to_position,
-                format=format,
-                liveness=max(0.0, settings.liveness_seconds - _ONE_BEAT) if liveness is None else liveness,
-                workers=workers,
-                is_thorough=thorough,
-                is_drained=drained,
-                policy_waits_only=policy_waits_only,
-            )
-        )
-    except KeyboardInterrupt:
-        sys.stderr.write("jobledger: interrupted; nothing was changed\n")
-        return INTERRUPTED
-    except JobledgerError as exc:
-        sys.stderr.write(f"jobledger: {' '.join(str(exc).split())}\n")
-        return CANNOT_CHECK
+    return run_command(
+        lambda settings: _run(
+            settings,
+            from_position=from_position,
+            to_position=to_position,
+            format=format,
+            liveness=max(0.0, settings.liveness_seconds - _ONE_BEAT) if liveness is None else liveness,
+            workers=workers,
+            is_thorough=thorough,
+            is_drained=drained,
+            policy_waits_only=policy_waits_only,
+        ),
+        cannot=CANNOT_CHECK,
+        interrupted="nothing was changed",
+    )
 
 
 async def _run(

@@ -1,6 +1,6 @@
 """`python -m jobledger`: the same as the command `jobledger`."""
 
-from entrypoints.cli import main
+from entrypoints.console import main
 
 if __name__ == "__main__":
     main()
