@@ -223,7 +223,7 @@ class PostgresEventLog:
         try:
             await cursor.execute(statement, parameters)
             seconds = time.perf_counter() - began
-            rows = await _rows(cursor)
+            rows = await _rows(cursor, len(batch))
         except psycopg.Error as exc:
             if not is_about_data(exc):
                 raise
@@ -316,12 +316,14 @@ def _parts(batch: list[_Encoded]) -> Iterator[Iterable[tuple[int, _Encoded]]]:
         yield enumerate(batch[begin : begin + _AT_A_TIME], start=begin)
 
 
-async def _rows(cursor: AsyncCursor[Any]) -> list[tuple[Any, ...]]:
+async def _rows(cursor: AsyncCursor[Any], count: int) -> list[tuple[Any, ...]]:
     """All rows, which are in this process already but not Python's yet; others have a turn where there are many."""
-    rows = await cursor.fetchmany(_AT_ONCE)
-    while len(rows) < cursor.rowcount:
+    if count <= _AT_ONCE:
+        return await cursor.fetchall()
+    rows: list[tuple[Any, ...]] = []
+    while part := await cursor.fetchmany(_AT_A_TIME):
+        rows += part
         await asyncio.sleep(0)
-        rows += await cursor.fetchmany(_AT_A_TIME)
     return rows
 
 
