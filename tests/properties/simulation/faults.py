@@ -124,12 +124,8 @@ class _JudgedCursor:
             raise psycopg.OperationalError("the reply is lost")
         self._left = await self._judged(self._log.batch)
 
-    @property
-    def rowcount(self) -> int:
-        return self._real.rowcount
-
-    async def fetchmany(self, size: int) -> list[Any]:
-        rows, self._left = self._left[:size], self._left[size:]
+    async def fetchall(self) -> list[Any]:
+        rows, self._left = self._left, []
         return rows
 
     async def _judged(self, batch: list[_Encoded]) -> list[Any]:
