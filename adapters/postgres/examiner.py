@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from adapters.postgres.standing_reader import standing_of_row
 from adapters.postgres.statements import load_statement
 from adapters.postgres.translating import translated
-from commands.examination import JobFacts, PostgresFacts
+from commands.examined_facts import JobFacts, PostgresFacts
 from commands.standing import Standing
 
 

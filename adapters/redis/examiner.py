@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from adapters.redis.names import PARKED_STREAMS
 from adapters.redis.relay_queue import RedisRelayQueue
 from adapters.redis.translating import translated
-from commands.examination import RedisFacts
+from commands.examined_facts import RedisFacts
 from commands.queue_ports import PARKED_PREFIX
 
 

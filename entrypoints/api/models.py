@@ -1,8 +1,8 @@
-"""The shapes of what the API takes and gives, with what its documentation says of them. Examples stand in `EXAMPLES`."""
+"""The shapes of what the API takes and gives, with what its documentation says of them. Examples: `model_examples.py`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
@@ -12,9 +12,11 @@ from domain.progress import MAX_NOTE_LENGTH
 from domain.reason import MAX_REASON_LENGTH
 from entrypoints.api.job_options import DelaySeconds, IdempotencyKey, MaxAttempts, RunAt, Tags, TimeoutSeconds
 
-_ID = "0190f5fe-7c00-7a00-8000-000000000000"
+JOB_ID = "0190f5fe-7c00-7a00-8000-000000000000"
 
-JobId = Annotated[str, Meta(description="The job's id, a UUID.", examples=[_ID], extra_json_schema={"format": "uuid"})]
+JobId = Annotated[
+    str, Meta(description="The job's id, a UUID.", examples=[JOB_ID], extra_json_schema={"format": "uuid"})
+]
 Timestamp = Annotated[
     str,
     Meta(
@@ -161,7 +163,7 @@ class JobList(Struct, frozen=True):
         str | None,
         Meta(
             description="Path of the next page, with the same filters; null at the end.",
-            examples=[f"/jobs?status=failed&cursor={_ID}", None],
+            examples=[f"/jobs?status=failed&cursor={JOB_ID}", None],
         ),
     ]
 
@@ -308,129 +310,3 @@ class Liveness(Struct, frozen=True):
     """The process lives and answers."""
 
     status: Annotated[Literal["ok"], Meta(description="Always `ok`: a process that is not does not answer.")]
-
-
-_WHEN = {"createdAt": "2026-01-27T10:30:00.000Z", "updatedAt": "2026-01-27T10:30:05.000Z"}
-CSV_PAYLOAD = {
-    "data": [
-        {"id": 1, "name": "venkat", "email": "venkat@example.com"},
-        {"id": 2, "name": "sai", "email": "sai@example.com"},
-    ]
-}
-# For each model whole values as they are on the wire; tests hold them against the schemas.
-EXAMPLES: dict[type[Struct], list[dict[str, Any]]] = {
-    NewJob: [
-        {"type": "CSV_EXPORT", "priority": "high", "payload": CSV_PAYLOAD},
-        {
-            "type": "CSV_EXPORT",
-            "payload": CSV_PAYLOAD,
-            "runAt": "2026-01-28T02:00:00+01:00",
-            "maxAttempts": 5,
-            "timeoutSeconds": 600,
-            "tags": ["nightly", "customer 4711"],
-        },
-    ],
-    BatchJob: [
-        {"type": "CSV_EXPORT", "payload": CSV_PAYLOAD, "idempotencyKey": "order-4711"},
-        {"type": "CSV_EXPORT", "payload": CSV_PAYLOAD, "priority": "high", "tags": ["nightly"]},
-    ],
-    JobAccepted: [{"jobId": _ID}],
-    JobView: [
-        {
-            "id": _ID,
-            "type": "CSV_EXPORT",
-            "status": "completed",
-            "priority": "high",
-            "attempts": 1,
-            "result": {"filePath": f"/srv/output/{_ID}.csv", "rows": 2},
-            "error": None,
-            **_WHEN,
-            "maxAttempts": 3,
-            "version": 3,
-            "dueAt": None,
-            "tags": ["nightly"],
-        }
-    ],
-    ProgressView: [
-        {"attempt": 1, "fraction": 0.4, "note": "4000 of 10000 rows written", "at": "2026-01-27T10:30:04.000Z"}
-    ],
-    Reason: [{"reason": "the customer withdrew the order"}],
-    EventView: [
-        {
-            "position": 4711,
-            "version": 2,
-            "type": "Started",
-            "data": {"attempt": 1, "worker": "worker-1"},
-            "content": None,
-            "actor": "worker-1",
-            "recordedAt": "2026-01-27T10:30:00.004Z",
-            "status": "processing",
-        }
-    ],
-    JobSummary: [
-        {
-            "id": _ID,
-            "type": "CSV_EXPORT",
-            "status": "failed",
-            "priority": "high",
-            "attempts": 3,
-            "error": "ValueError: payload.data must be a list of objects: Expected `array`, got `str`",
-            **_WHEN,
-            "maxAttempts": 3,
-            "version": 9,
-            "dueAt": None,
-            "tags": ["order-4711"],
-        }
-    ],
-    FieldError: [
-        {
-            "field": "priority",
-            "detail": "must be one of high, default",
-            "pointer": "#/priority",
-            "allowed": ["high", "default"],
-        }
-    ],
-    PartView: [{"status": "ok", "lag": 0, "lagSeconds": 0.0}],
-    Readiness: [{"status": "ready", "reasons": []}],
-    Liveness: [{"status": "ok"}],
-}
-EXAMPLES[LoggedEventView] = [{**EXAMPLES[EventView][0], "jobId": _ID, "jobType": "CSV_EXPORT"}]
-EXAMPLES[EventList] = [{"events": EXAMPLES[LoggedEventView], "next": "/events?after=4711&limit=100", "head": 4711}]
-EXAMPLES[JobList] = [{"jobs": EXAMPLES[JobSummary], "next": f"/jobs?status=failed&cursor={_ID}"}]
-EXAMPLES[History] = [{"events": EXAMPLES[EventView]}]
-EXAMPLES[ProblemDocument] = [
-    {
-        "type": "/schema#invalid-body",
-        "title": "The body is not a job",
-        "status": 400,
-        "detail": "priority: must be one of high, default",
-        "instance": "/jobs",
-        "errors": EXAMPLES[FieldError],
-    }
-]
-_REFUSED = {
-    "status": 400,
-    "problem": {
-        "type": "/schema#invalid-body",
-        "title": "The body is not a job",
-        "status": 400,
-        "detail": "payload is missing: send null if the job type needs none",
-        "instance": "/jobs/batch",
-    },
-}
-EXAMPLES[BatchItem] = [{"status": 201, "jobId": _ID}, {"status": 201, "jobId": _ID, "replayed": True}, _REFUSED]
-EXAMPLES[BatchAnswer] = [{"created": 1, "replayed": 1, "refused": 1, "items": EXAMPLES[BatchItem]}]
-EXAMPLES[HealthView] = [
-    {
-        "status": "ok",
-        "degraded": ["workers"],
-        "parts": {
-            "postgres": {"status": "ok"},
-            "redis": {"status": "ok", "reportedAt": "2026-01-27T10:30:00.000Z"},
-            "dispatcher": {"status": "ok", "detail": "dispatcher-1", "lag": 0},
-            "projector": {"status": "ok", "lag": 3, "lagSeconds": 0.012},
-            "workers": {"status": "missing", "count": 0},
-        },
-        "access": "keys",
-    }
-]

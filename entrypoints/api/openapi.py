@@ -17,8 +17,10 @@ from msgspec import Struct
 
 from entrypoints.api.access import ACCESS
 from entrypoints.api.job_batch import MAX_JOBS
-from entrypoints.api.models import EXAMPLES, BatchJob, NewJob
-from entrypoints.api.operations import ANY_REQUEST, OPERATIONS, JsonObject, Operation, Reply
+from entrypoints.api.model_examples import EXAMPLES
+from entrypoints.api.models import BatchJob, NewJob
+from entrypoints.api.operation_parts import JsonObject
+from entrypoints.api.operations import ANY_REQUEST, OPERATIONS, Operation, Reply
 from entrypoints.api.problems import (
     KEY_NOT_ACCEPTED,
     KEY_REQUIRED,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from entrypoints.api.operations import JsonObject
+from entrypoints.api.operation_parts import JsonObject
 from entrypoints.api.problems import KINDS
 
 _STYLE = """

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
-from domain.events import EVENT_TYPES, PRIORITIES
-from domain.job import STATUSES
-from domain.tags import MAX_TAG_LENGTH
 from entrypoints.api import event_query
-from entrypoints.api.job_options import TAG_PATTERN
-from entrypoints.api.list_query import DEFAULT_LIMIT, MAX_LIMIT
 from entrypoints.api.models import (
     BatchAnswer,
     BatchJob,
@@ -24,7 +17,30 @@ from entrypoints.api.models import (
     Readiness,
     Reason,
 )
-from entrypoints.api.preferences import MAX_WAIT
+from entrypoints.api.operation_parts import (
+    AFTER,
+    APPLIED,
+    AS_OF,
+    COMMAND_PROBLEMS,
+    ETAG,
+    EVENT_LINES,
+    IF_MATCH,
+    INCLUDE,
+    JOB_ID,
+    KEY,
+    LAST_EVENT_ID,
+    LIST,
+    PREFER,
+    RESULT,
+    RESULT_HEADERS,
+    TEXT,
+    TRACED,
+    TRACEPARENT,
+    TYPES_OF_EVENTS,
+    JsonObject,
+    header,
+    query,
+)
 from entrypoints.api.problems import (
     BEFORE_CREATION,
     BEYOND_HEAD,
@@ -33,11 +49,9 @@ from entrypoints.api.problems import (
     INTERNAL,
     INVALID_BATCH,
     INVALID_BODY,
-    INVALID_IF_MATCH,
     INVALID_JOB_ID,
     INVALID_KEY,
     INVALID_QUERY,
-    INVALID_REASON,
     INVALID_REQUEST,
     JOB_NOT_FOUND,
     KEY_REUSED,
@@ -50,16 +64,12 @@ from entrypoints.api.problems import (
     REJECTED_DATA,
     REQUEST_TOO_SLOW,
     RESULT_GONE,
-    STATE_FORBIDS,
     TOO_MANY_JOBS,
     TOO_MANY_STREAMS,
     UNAVAILABLE,
-    VERSION_MISMATCH,
     Kind,
 )
 from entrypoints.api.stats_models import StatsView
-
-JsonObject = dict[str, Any]
 
 
 class Reply(Struct, frozen=True):
@@ -96,218 +106,6 @@ class Operation(Struct, frozen=True):
 # Those that the server itself answers with, before any operation hears of the request, are among them.
 ANY_REQUEST: tuple[Kind, ...] = (INVALID_REQUEST, REQUEST_TOO_SLOW, HEAD_TOO_LARGE, METHOD_NOT_ALLOWED, INTERNAL)
 
-# What the texts of a request are, as far as a pattern can say it: regular expressions of ECMA-262, as JSON Schema wants them.
-_POSITION_PATTERN = "^[0-9]+$"
-_NO_NUL = "^[^\\u0000]*$"
-_IDEMPOTENCY_KEY = r'^("([ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--:<-\[\]-~]{1,255})$'
-_ENTITY_TAG = r'(W/)?"[!#-~]*"'
-_ENTITY_TAGS = rf"^(\*|{_ENTITY_TAG}([ \t]*,[ \t]*{_ENTITY_TAG})*)$"
-_EVENT_TYPE = f"({'|'.join(EVENT_TYPES)})"
-
-_JOB_ID: JsonObject = {
-    "name": "id",
-    "in": "path",
-    "required": True,
-    "description": "The job's id.",
-    "schema": {"type": "string", "format": "uuid"},
-    "example": "0190f5fe-7c00-7a00-8000-000000000000",
-}
-_INCLUDE: JsonObject = {
-    "name": "include",
-    "in": "query",
-    "required": False,
-    "description": "`payload`: the answer holds the payload too, byte for byte as it was sent.",
-    "schema": {"type": "string", "enum": ["payload"]},
-}
-_AS_OF: JsonObject = {
-    "name": "asOf",
-    "in": "query",
-    "required": False,
-    "description": (
-        "The job as it was then. A position of the log: right after that event, so the answer never changes. Or a time with its "
-        "offset (RFC 3339): after everything recorded by then, that millisecond included. Before the job's creation, at a "
-        "position beyond the newest event's, and at a time that is yet to come by the database's clock: 404. Contents that were "
-        "erased since are null."
-    ),
-    "schema": {
-        "anyOf": [
-            {"type": "string", "format": "date-time"},
-            {"type": "string", "pattern": _POSITION_PATTERN},
-        ]
-    },
-    "examples": {
-        "time": {"summary": "A time", "value": "2026-01-27T10:30:00.000Z"},
-        "position": {"summary": "A position of the log", "value": "4711"},
-    },
-}
-_KEY: JsonObject = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": (
-        "A string that the client makes up for one job (draft-ietf-httpapi-idempotency-key-header), in double quotes or bare, "
-        "of at most 255 characters. Sent again with the same body, it gives the same job and answer, and creates nothing; "
-        "with another body, 422. Keys are kept for a day (IDEMPOTENCY_KEY_HOURS). After a 503 or a lost connection it is safe "
-        "to send the request again only with a key."
-    ),
-    "schema": {"type": "string", "pattern": _IDEMPOTENCY_KEY},
-    "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
-}
-_TEXT: JsonObject = {"type": "string"}
-_PREFER: JsonObject = {
-    "name": "Prefer",
-    "in": "header",
-    "required": False,
-    "description": (
-        f"`wait=` and seconds, {MAX_WAIT} at most (RFC 7240): the answer comes when the job has ended, or with what there "
-        "is when the time is up."
-    ),
-    "schema": _TEXT,
-    "example": "wait=30",
-}
-_APPLIED: dict[str, JsonObject] = {
-    "Preference-Applied": {"description": "`wait=` and the seconds that were waited at most.", "schema": _TEXT}
-}
-_ETAG: dict[str, JsonObject] = {
-    "ETag": {
-        "description": "The job's version, for `If-Match`.",
-        "required": True,
-        "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
-    }
-}
-_TRACEPARENT: JsonObject = {
-    "name": "traceparent",
-    "in": "header",
-    "required": False,
-    "description": (
-        "The trace that the request belongs to (W3C Trace Context). Its id is kept with the job, and stands in the log lines of "
-        "all processes. One that is not valid counts as none, and then an id is made here."
-    ),
-    "schema": _TEXT,
-    "example": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-}
-_TRACED: dict[str, JsonObject] = {
-    "traceresponse": {
-        "description": "The id of the trace, whoever made it, in the form of `traceparent`.",
-        "required": True,
-        "schema": {"type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"},
-    }
-}
-_IF_MATCH: JsonObject = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "description": "The job's `ETag` as the caller knows it: where the job has moved on since, nothing is done; 412.",
-    "schema": {"type": "string", "pattern": _ENTITY_TAGS},
-    "example": '"3"',
-}
-_COMMAND_PROBLEMS = (
-    INVALID_JOB_ID,
-    INVALID_REASON,
-    INVALID_IF_MATCH,
-    MALFORMED_JSON,
-    JOB_NOT_FOUND,
-    STATE_FORBIDS,
-    VERSION_MISMATCH,
-    BODY_TOO_LARGE,
-    NOT_JSON,
-    UNAVAILABLE,
-)
-
-
-def _query(name: str, description: str, schema: JsonObject, example: str | int | None = None) -> JsonObject:
-    described: JsonObject = {
-        "name": name,
-        "in": "query",
-        "required": False,
-        "description": description,
-        "schema": schema,
-    }
-    return described if example is None else {**described, "example": example}
-
-
-_LIST: tuple[JsonObject, ...] = (
-    _query("status", "Only jobs of this status.", {"type": "string", "enum": list(STATUSES)}, "failed"),
-    _query(
-        "type", "Only jobs of this type, installed or not.", {**_TEXT, "minLength": 1, "pattern": _NO_NUL}, "CSV_EXPORT"
-    ),
-    _query("priority", "Only jobs of this priority.", {"type": "string", "enum": list(PRIORITIES)}, "high"),
-    _query(
-        "tag",
-        "Only jobs with this tag.",
-        {**_TEXT, "minLength": 1, "maxLength": MAX_TAG_LENGTH, "pattern": TAG_PATTERN},
-        "order-4711",
-    ),
-    _query(
-        "createdAfter",
-        "Only jobs that were created at this time (RFC 3339, with its offset) or later.",
-        {"type": "string", "format": "date-time"},
-        "2026-01-27T00:00:00Z",
-    ),
-    _query(
-        "createdBefore",
-        "Only jobs that were created before this time.",
-        {"type": "string", "format": "date-time"},
-        "2026-01-28T00:00:00Z",
-    ),
-    _query(
-        "limit",
-        "At most so many jobs a page.",
-        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    ),
-    _query(
-        "cursor", "Where the page begins: as it stands in `next`, and nothing to make up.", {**_TEXT, "format": "uuid"}
-    ),
-)
-
-_RESULT: dict[str, JsonObject] = {
-    "text/csv": {"schema": _TEXT},
-    "application/json": {"schema": {}},
-    "application/octet-stream": {"schema": _TEXT},
-}
-_RESULT_HEADERS: dict[str, JsonObject] = {
-    "ETag": {"description": "Changes with the bytes.", "required": True, "schema": _TEXT},
-    "Last-Modified": {"description": "Of a file.", "schema": _TEXT},
-    "Content-Disposition": {"description": "The name of a file.", "schema": _TEXT},
-    "Repr-Digest": {"description": "SHA-256 of the whole, as the job recorded it (RFC 9530).", "schema": _TEXT},
-    "Accept-Ranges": {
-        "description": "Ranges of bytes can be asked for.",
-        "schema": {"type": "string", "const": "bytes"},
-    },
-}
-
-
-def _header(name: str, description: str, example: str) -> JsonObject:
-    return {
-        "name": name,
-        "in": "header",
-        "required": False,
-        "description": description,
-        "schema": _TEXT,
-        "example": example,
-    }
-
-
-_AFTER = _query("after", "Only events after this position of the log.", {"type": "integer", "minimum": 0}, 4711)
-_LAST_EVENT_ID: JsonObject = {
-    "name": "Last-Event-ID",
-    "in": "header",
-    "required": False,
-    "description": "The same, as clients of Server-Sent Events send it when they resume; it counts more than `after`.",
-    "schema": {**_TEXT, "pattern": _POSITION_PATTERN},
-    "example": "4711",
-}
-_EVENT_TYPES = _query(
-    "type",
-    f"Only events of these types, separated by commas: {', '.join(f'`{name}`' for name in EVENT_TYPES)}.",
-    {**_TEXT, "pattern": f"^{_EVENT_TYPE}(,{_EVENT_TYPE})*$"},
-    "Completed,Failed",
-)
-_EVENT_LINES: dict[str, JsonObject] = {
-    "application/x-ndjson": {"schema": _TEXT},
-    "text/event-stream": {"schema": _TEXT},
-}
-
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="post",
@@ -319,7 +117,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "Answers when the job is durable: from then on it is run, whatever happens, and `GET` finds it. "
             "The payload is not judged here; one that its job type cannot use fails when it runs."
         ),
-        parameters=(_KEY, _PREFER, _TRACEPARENT),
+        parameters=(KEY, PREFER, TRACEPARENT),
         body=NewJob,
         replies=(
             Reply(
@@ -332,8 +130,8 @@ OPERATIONS: tuple[Operation, ...] = (
                         "required": True,
                         "schema": {"type": "string", "format": "uri-reference"},
                     },
-                    **_APPLIED,
-                    **_TRACED,
+                    **APPLIED,
+                    **TRACED,
                     "Idempotency-Replayed": {
                         "description": "`true` if an earlier request with this Idempotency-Key created the job.",
                         "schema": {"type": "string", "const": "true"},
@@ -363,13 +161,13 @@ OPERATIONS: tuple[Operation, ...] = (
             "that fitted all the while exactly once, whatever is written meanwhile. A page costs the same however many jobs "
             "there are; nothing is counted. `next` also stands in the header `Link` (RFC 8288)."
         ),
-        parameters=_LIST,
+        parameters=LIST,
         replies=(
             Reply(
                 200,
                 "A page of jobs.",
                 JobList,
-                {"Link": {"description": 'The next page, if there is one, as `rel="next"`.', "schema": _TEXT}},
+                {"Link": {"description": 'The next page, if there is one, as `rel="next"`.', "schema": TEXT}},
             ),
         ),
         problems=(INVALID_QUERY, UNAVAILABLE),
@@ -384,8 +182,8 @@ OPERATIONS: tuple[Operation, ...] = (
             "The job as of its newest event: never older than what the caller has seen, whatever the load. "
             "With `asOf`: as it was at any moment of its life."
         ),
-        parameters=(_JOB_ID, _INCLUDE, _AS_OF, _PREFER),
-        replies=(Reply(200, "The job.", JobView, _ETAG | _APPLIED),),
+        parameters=(JOB_ID, INCLUDE, AS_OF, PREFER),
+        replies=(Reply(200, "The job.", JobView, ETAG | APPLIED),),
         problems=(INVALID_JOB_ID, INVALID_QUERY, JOB_NOT_FOUND, BEFORE_CREATION, BEYOND_HEAD, UNAVAILABLE),
     ),
     Operation(
@@ -400,12 +198,12 @@ OPERATIONS: tuple[Operation, ...] = (
             "they do, and between them, unless `type` is given, how far the attempt is that runs: `event: progress` with a "
             "`ProgressView` and no `id`."
         ),
-        parameters=(_JOB_ID, _AFTER, _LAST_EVENT_ID, _EVENT_TYPES),
+        parameters=(JOB_ID, AFTER, LAST_EVENT_ID, TYPES_OF_EVENTS),
         replies=(
             Reply(
                 200,
                 "The job's history.",
-                content={"application/json": {"schema": {"$ref": "#/components/schemas/History"}}, **_EVENT_LINES},
+                content={"application/json": {"schema": {"$ref": "#/components/schemas/History"}}, **EVENT_LINES},
             ),
         ),
         problems=(INVALID_JOB_ID, INVALID_QUERY, JOB_NOT_FOUND, BEYOND_HEAD, UNAVAILABLE, TOO_MANY_STREAMS),
@@ -423,16 +221,16 @@ OPERATIONS: tuple[Operation, ...] = (
             "lost or doubled for a client that resumes."
         ),
         parameters=(
-            _AFTER,
-            _LAST_EVENT_ID,
-            _EVENT_TYPES,
-            _query(
+            AFTER,
+            LAST_EVENT_ID,
+            TYPES_OF_EVENTS,
+            query(
                 "jobType",
                 "Only events of jobs of these types, separated by commas.",
-                {**_TEXT, "pattern": "^[^,]+(,[^,]+)*$"},
+                {**TEXT, "pattern": "^[^,]+(,[^,]+)*$"},
                 "CSV_EXPORT",
             ),
-            _query(
+            query(
                 "limit",
                 "At most so many events a page.",
                 {
@@ -447,8 +245,8 @@ OPERATIONS: tuple[Operation, ...] = (
             Reply(
                 200,
                 "A page of events, or the stream of them.",
-                headers={"Link": {"description": 'What follows, as `rel="next"`; not of a stream.', "schema": _TEXT}},
-                content={"application/json": {"schema": {"$ref": "#/components/schemas/EventList"}}, **_EVENT_LINES},
+                headers={"Link": {"description": 'What follows, as `rel="next"`; not of a stream.', "schema": TEXT}},
+                content={"application/json": {"schema": {"$ref": "#/components/schemas/EventList"}}, **EVENT_LINES},
             ),
         ),
         problems=(INVALID_QUERY, BEYOND_HEAD, UNAVAILABLE, TOO_MANY_STREAMS),
@@ -464,12 +262,12 @@ OPERATIONS: tuple[Operation, ...] = (
             "order: those that are not refused are durable together. Where the answer is lost, the batch may be sent "
             "again if each job has a key; those that were created are then `replayed`."
         ),
-        parameters=(_TRACEPARENT,),
+        parameters=(TRACEPARENT,),
         body=BatchJob,
         takes_many=True,
         replies=(
-            Reply(201, "All are kept and will run.", BatchAnswer, _TRACED),
-            Reply(207, "Some or all have a problem.", BatchAnswer, _TRACED),
+            Reply(201, "All are kept and will run.", BatchAnswer, TRACED),
+            Reply(207, "Some or all have a problem.", BatchAnswer, TRACED),
         ),
         problems=(INVALID_BATCH, MALFORMED_JSON, BODY_TOO_LARGE, TOO_MANY_JOBS, NOT_JSON, UNAVAILABLE),
     ),
@@ -484,14 +282,14 @@ OPERATIONS: tuple[Operation, ...] = (
             "seconds: async code is cancelled; plain code is asked to stop, and goes on until it does. Then the job is "
             "`cancelled`, or `completed` where its effect was there first. The body may be left out."
         ),
-        parameters=(_JOB_ID, _IF_MATCH, _TRACEPARENT),
+        parameters=(JOB_ID, IF_MATCH, TRACEPARENT),
         body=Reason,
         needs_body=False,
         replies=(
-            Reply(200, "It is cancelled.", JobView, _ETAG | _TRACED),
-            Reply(202, "It runs, and its worker is told.", JobView, _ETAG | _TRACED),
+            Reply(200, "It is cancelled.", JobView, ETAG | TRACED),
+            Reply(202, "It runs, and its worker is told.", JobView, ETAG | TRACED),
         ),
-        problems=_COMMAND_PROBLEMS,
+        problems=COMMAND_PROBLEMS,
     ),
     Operation(
         method="post",
@@ -502,11 +300,11 @@ OPERATIONS: tuple[Operation, ...] = (
         description=(
             "It is queued at once, with as many attempts as it had at first; their numbers run on. The body may be left out."
         ),
-        parameters=(_JOB_ID, _IF_MATCH, _TRACEPARENT),
+        parameters=(JOB_ID, IF_MATCH, TRACEPARENT),
         body=Reason,
         needs_body=False,
-        replies=(Reply(200, "It is queued.", JobView, _ETAG | _TRACED),),
-        problems=_COMMAND_PROBLEMS,
+        replies=(Reply(200, "It is queued.", JobView, ETAG | TRACED),),
+        problems=COMMAND_PROBLEMS,
     ),
     Operation(
         method="get",
@@ -519,27 +317,27 @@ OPERATIONS: tuple[Operation, ...] = (
             "Conditional requests and ranges are understood (RFC 9110); of several ranges at once all is sent."
         ),
         parameters=(
-            _JOB_ID,
-            _header("Range", "A range of bytes.", "bytes=0-1023"),
-            _header("If-Range", "The range only if the entity tag is still this one, else all.", '"4a1f-3f-17"'),
-            _header("If-None-Match", "Nothing if the entity tag is still this one.", '"4a1f-3f-17"'),
+            JOB_ID,
+            header("Range", "A range of bytes.", "bytes=0-1023"),
+            header("If-Range", "The range only if the entity tag is still this one, else all.", '"4a1f-3f-17"'),
+            header("If-None-Match", "Nothing if the entity tag is still this one.", '"4a1f-3f-17"'),
         ),
         replies=(
-            Reply(200, "The result.", headers=_RESULT_HEADERS, content=_RESULT),
+            Reply(200, "The result.", headers=RESULT_HEADERS, content=RESULT),
             Reply(
                 206,
                 "A range of it.",
                 headers={
-                    **_RESULT_HEADERS,
+                    **RESULT_HEADERS,
                     "Content-Range": {
                         "description": "Which bytes these are, of how many.",
                         "required": True,
-                        "schema": _TEXT,
+                        "schema": TEXT,
                     },
                 },
-                content=_RESULT,
+                content=RESULT,
             ),
-            Reply(304, "The client has it.", headers={"ETag": _RESULT_HEADERS["ETag"]}, content={}),
+            Reply(304, "The client has it.", headers={"ETag": RESULT_HEADERS["ETag"]}, content={}),
         ),
         problems=(
             INVALID_JOB_ID,

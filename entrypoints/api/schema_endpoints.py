@@ -10,7 +10,7 @@ from litestar.types import Receive, Scope
 
 from entrypoints.api.answers import Answer
 from entrypoints.api.openapi_page import openapi_page
-from entrypoints.api.operations import JsonObject
+from entrypoints.api.operation_parts import JsonObject
 
 _ROOT = Answer(
     307,

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from domain.events import Priority
-from entrypoints.api.models import EXAMPLES, Timestamp
+from entrypoints.api.model_examples import EXAMPLES
+from entrypoints.api.models import Timestamp
 
 
 class JobCounts(Struct, frozen=True):

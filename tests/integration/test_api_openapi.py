@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from openapi_spec_validator import validate
 
-from entrypoints.api.models import EXAMPLES
+from entrypoints.api.model_examples import EXAMPLES
 from entrypoints.api.openapi import openapi_document
 from entrypoints.api.problems import HEAD_TOO_LARGE, INVALID_REQUEST, KINDS, REQUEST_TOO_SLOW
 from tests.api_under_test import DOCUMENT, check, client_of, make_api

@@ -9,9 +9,6 @@ import pytest
 
 from commands.examination import (
     Finding,
-    JobFacts,
-    PostgresFacts,
-    RedisFacts,
     judge_disk,
     judge_jobs,
     judge_postgres,
@@ -20,6 +17,7 @@ from commands.examination import (
     judge_standing,
     judge_workers,
 )
+from commands.examined_facts import JobFacts, PostgresFacts, RedisFacts
 from commands.standing import ReaderStanding, Standing
 
 POSTGRES: dict[str, Any] = {

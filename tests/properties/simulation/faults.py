@@ -17,8 +17,10 @@ from msgspec.structs import replace
 from psycopg import AsyncCursor
 from redis.asyncio import Redis
 
-from adapters.postgres.event_log import PostgresEventLog, _answer, _Encoded, _Sending
+from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.jobs_projection import PostgresJobsProjection
+from adapters.postgres.log_answers import Sending, answer_of
+from adapters.postgres.log_encoding import Encoded
 from commands.outages import Outages
 from commands.ports import Answer, Append
 from tests.fakes.report import FakeReport
@@ -95,9 +97,9 @@ class FaultyLog(PostgresEventLog):
         self.shared = connection
         self.faults = faults
         self.judge = judge
-        self.batch: list[_Encoded] = []  # of the statement that is executed next
+        self.batch: list[Encoded] = []  # of the statement that is executed next
 
-    async def _call(self, cursor: AsyncCursor[Any], batch: list[_Encoded], sending: _Sending) -> list[Answer]:
+    async def _call(self, cursor: AsyncCursor[Any], batch: list[Encoded], sending: Sending) -> list[Answer]:
         self.batch = batch
         return await super()._call(cursor, batch, sending)
 
@@ -128,14 +130,14 @@ class _JudgedCursor:
         rows, self._left = self._left, []
         return rows
 
-    async def _judged(self, batch: list[_Encoded]) -> list[Any]:
+    async def _judged(self, batch: list[Encoded]) -> list[Any]:
         rows = await self._real.fetchall()
-        plain = _Sending(after=0)  # not in doubt: what the statement itself says
-        answers = [_answer(row, encoded, plain) for row, encoded in zip(rows, batch, strict=True)]
+        plain = Sending(after=0)  # not in doubt: what the statement itself says
+        answers = [answer_of(row, encoded, plain) for row, encoded in zip(rows, batch, strict=True)]
         self._log.judge([encoded.command for encoded in batch], answers)
         return rows
 
-    async def _arrive_late(self, batch: list[_Encoded], statement: Any, parameters: Any) -> None:
+    async def _arrive_late(self, batch: list[Encoded], statement: Any, parameters: Any) -> None:
         with suppress(psycopg.DataError):  # nobody is there any more to be told
             await self._real.execute(statement, parameters)
             await self._judged(batch)

@@ -13,7 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.postgres import jobs_projection
-from adapters.postgres.event_log import PostgresEventLog, _Sending
+from adapters.postgres.event_log import PostgresEventLog
+from adapters.postgres.log_answers import Sending
 from adapters.postgres.statements import load_statement
 from adapters.redis.relay_queue import RedisRelayQueue
 from commands import claim_jobs, closings, wake_due, watch_workers
@@ -36,12 +37,12 @@ WORKER = 4  # its place among the processes: before it come two apis and two dis
 
 def _takes_an_earlier_claim_for_its_own(patch: pytest.MonkeyPatch) -> None:
     """In doubt, any event that is equal counts as one's own: also that of an earlier claim of the same entry."""
-    patch.setattr(_Sending, "owns", lambda sending, *_: sending.in_doubt)
+    patch.setattr(Sending, "owns", lambda sending, *_: sending.in_doubt)
 
 
 def _never_knows_its_own_again(patch: pytest.MonkeyPatch) -> None:
     """In doubt, one's own event counts as another's: a Started that nobody runs."""
-    patch.setattr(_Sending, "owns", lambda *_: False)
+    patch.setattr(Sending, "owns", lambda *_: False)
 
 
 def _moves_the_mark_before_the_entries(patch: pytest.MonkeyPatch) -> None:
