@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from domain.errors import LogDamaged, UnknownEventType
 
-# A listening connection can die in silence, so a runner also polls: quickly after work, then ever more slowly.
-POLL_FIRST = 0.01  # seconds
+# A listening connection can die in silence, so a runner also polls: soon after work, then ever more slowly.
+POLL_FIRST = 0.05  # seconds
 POLL_MOST = 0.25  # seconds
 
 
