@@ -37,6 +37,7 @@ def migrate(service: Service, database_url: str, release: Path) -> str:
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.long_form
 def test_releases_change_under_load_and_the_older_one_works_until_it_is_taken_away(
     service: Service, postgres_url: str, tmp_path: Path
 ) -> None:
