@@ -148,21 +148,23 @@ async def test_who_stand_at_one_place_share_a_reading() -> None:
     pages = FakeEventPages(log)
     follower = follower_of(pages)
 
-    async def follow() -> list[int]:
-        found: list[int] = []
+    found: list[list[int]] = [[] for _ in range(200)]
+
+    async def follow(seen: list[int]) -> None:
         async with aclosing(follower.follow(0)) as following:
             async for page in following:
-                found += [event.position for event in page.events]
-        return found
+                seen += [event.position for event in page.events]
 
-    many = [asyncio.create_task(follow()) for _ in range(200)]
+    many = [asyncio.create_task(follow(seen)) for seen in found]
     for _ in range(10):
         await create(log)
         await asyncio.sleep(0.03)
+    await until(lambda: all(len(seen) >= 10 for seen in found))
     asked = pages.asked
     follower.close()
     async with asyncio.timeout(30):
-        assert [await one for one in many] == [list(range(1, 11))] * 200
+        await asyncio.gather(*many)
+    assert all(seen == list(range(1, 11)) for seen in found)
     assert asked < 200
 
 
