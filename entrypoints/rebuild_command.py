@@ -84,9 +84,7 @@ async def _run(settings: Settings, *, workers: int, is_dry: bool, accepts_differ
     from projections.rebuild.rebuilding import Rebuild, Wishes
 
     database_url = database_of_owner(settings)
-    this = asyncio.current_task()
-    assert this is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # SIGINT does so by itself
+    _end_at_sigterm()
     began = time.monotonic()
     async with AsyncExitStack() as stack:
         table = await stack.enter_async_context(PostgresNewTable(database_url))
@@ -107,9 +105,7 @@ async def _recount(
 
     assert not drops_old
     database_url = database_of_owner(settings)
-    this = asyncio.current_task()
-    assert this is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)  # SIGINT does so by itself
+    _end_at_sigterm()
     began = time.monotonic()
     async with AsyncExitStack() as stack:
         counters = [await stack.enter_async_context(PostgresRecounter(database_url)) for _ in range(workers)]
@@ -123,3 +119,10 @@ async def _recount(
         ).run()
     sys.stdout.write(counts_as_text(report, compare_only=is_dry, seconds=time.monotonic() - began) + "\n")
     return DIFFERENT if report.found and not report.replaced else DONE
+
+
+def _end_at_sigterm() -> None:
+    """Cancel the running task at SIGTERM, as asyncio does at SIGINT."""
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)

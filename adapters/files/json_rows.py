@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from types import GenericAlias
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw
@@ -22,17 +23,15 @@ _FIRST_BYTES = 4096  # in which the first object must end to be looked at
 _BEGINNING = re.compile(r"[ \t\n\r]*\[[ \t\n\r]*")  # RFC 8259, section 2
 
 
-class Rows:
+class Rows(Protocol):
     """Rows and their columns: `header` holds all names in order of first appearance."""
 
     header: Sequence[str]
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    def __len__(self) -> int: ...
 
     def columns(self, start: int, stop: int) -> Iterable[Sequence[Any]]:
         """The values of the rows from `start` to before `stop`, column by column; None where a row has none."""
-        raise NotImplementedError
 
 
 def decode_rows(data: Raw) -> Rows:
@@ -56,10 +55,10 @@ _decoder = msgspec.json.Decoder(list[dict[str, Any]], float_hook=Raw)
 _exact_decoder = msgspec.json.Decoder(list[dict[str, Raw]])
 
 
-class _DictRows(Rows):
+class _DictRows:
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         self._rows = rows
-        self.header = list(dict.fromkeys(chain.from_iterable(rows)))
+        self.header: Sequence[str] = list(dict.fromkeys(chain.from_iterable(rows)))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -74,7 +73,7 @@ class _DictRows(Rows):
         return [[row.get(key) for row in rows] for key in self.header]
 
 
-class _UniformRows(Rows):
+class _UniformRows:
     def __init__(self, header: Sequence[str], rows: list[Any]) -> None:
         self.header = header
         self._rows = rows
@@ -96,22 +95,24 @@ def _of_one_shape(data: Raw) -> Rows | None:
         first, _ = _first_decoder.raw_decode(text, begins.end())
         if not isinstance(first, dict) or not first:
             return None
-        row = msgspec.defstruct(
-            "Row",
-            [
-                (f"_{number}", str | None if isinstance(value, str) else Any)
-                for number, value in enumerate(first.values())
-            ],
-            rename={f"_{number}": name for number, name in enumerate(first)},
-            forbid_unknown_fields=True,
-            gc=False,
-        )
-        return _UniformRows(list(first), msgspec.json.Decoder(GenericAlias(list, (row,)), float_hook=Raw).decode(data))
-    except (
-        ValueError,
-        RecursionError,
-    ):  # msgspec's errors, and those for names that cannot be a field's, are ValueErrors
+        decode = _decoder_for(tuple((name, isinstance(value, str)) for name, value in first.items()))
+        return _UniformRows(list(first), decode(data))
+    # Such are msgspec's errors, and that for a name which no field can have.
+    except (ValueError, RecursionError):
         return None
+
+
+@lru_cache(maxsize=128)
+def _decoder_for(shape: tuple[tuple[str, bool], ...]) -> Callable[[Raw], list[Any]]:
+    """Decodes rows with these names; with each, whether it is of texts. Kept, as each makes a class."""
+    row = msgspec.defstruct(
+        "Row",
+        [(f"_{number}", str | None if is_text else Any) for number, (_, is_text) in enumerate(shape)],
+        rename={f"_{number}": name for number, (name, _) in enumerate(shape)},
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    return msgspec.json.Decoder(GenericAlias(list, (row,)), float_hook=Raw).decode
 
 
 _first_decoder = json.JSONDecoder(parse_int=bool)  # any value will do, and of thousands of digits int makes none

@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from domain.errors import LogDamaged, Unavailable, UnknownEventType
 from projections.rebuild.ports import Compared, IdRange, NewTable, RangeFolder, Standing, TablesBusy
+from projections.sharing_out import share_out
 from projections.verify.ports import RowDifference
 
 RANGE = 20_000  # events: a statement of less than a tenth of a second
@@ -209,24 +210,15 @@ class Rebuild:
         """Let each folder take items until there are none; each stands for an equal part of `total`."""
         began = self._now()
         done = 0
-        left = iter(items)  # one for all: each item is taken once
         self._progress(Stage(name, 0, total, unit))
 
-        async def take(folder: RangeFolder) -> None:
+        async def do(folder: RangeFolder, item: T) -> None:
             nonlocal done
-            for item in left:
-                await work(folder, item)
-                done += 1
-                self._progress(Stage(name, total * done // len(items), total, unit))
+            await work(folder, item)
+            done += 1
+            self._progress(Stage(name, total * done // len(items), total, unit))
 
-        tasks = [asyncio.create_task(take(folder)) for folder in self._folders]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            # Their statements are cancelled, too, and are over before anything else goes on.
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await share_out(items, self._folders, do)
         self._took(name, began)
 
     def _took(self, name: str, began: float) -> None:

@@ -7,7 +7,6 @@ as it was. What must not come in: a database, a terminal.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -19,6 +18,7 @@ from domain.errors import LogDamaged
 from projections.counts import NEAR, CountDifference, Counted, LogCount, LogCounter, cut, differences
 from projections.rebuild.ports import CannotRebuild, TablesBusy
 from projections.rebuild.rebuilding import Stage
+from projections.sharing_out import share_out
 
 PAGE = 20_000  # positions: a statement of less than a tenth of a second
 _PATIENCE = 120.0  # seconds for which it is tried to hold `stats`
@@ -90,24 +90,16 @@ class Recount:
             self._upto, standing = standing.goal, await self._table.counts_standing()
 
     async def _count_pages(self, after: int, upto: int, *, second: int) -> None:
-        pages = cut(after, upto, page=self._page)  # one iterator for all: each page is taken once
         done = after
 
-        async def take(counter: LogCounter) -> None:
+        async def count(counter: LogCounter, page: tuple[int, int]) -> None:
             nonlocal done
-            for start, end in pages:
-                self._count.add(await counter.counted(start, end, second=second))
-                done += end - start
-                self._progress(Stage("count", done, upto, "events"))
+            start, end = page
+            self._count.add(await counter.counted(start, end, second=second))
+            done += end - start
+            self._progress(Stage("count", done, upto, "events"))
 
-        tasks = [asyncio.create_task(take(counter)) for counter in self._counters]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            # Their statements are cancelled, too, and are over before anything else goes on.
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await share_out(cut(after, upto, page=self._page), self._counters, count)
 
     async def _compare(self) -> CountsReport:
         standing = await self._table.counts_standing()

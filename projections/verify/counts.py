@@ -4,19 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from projections.counts import CountsReading, CountsStanding, LogCount, differences
+from projections.counts import CountsReading, LogCount, differences
 from projections.verify.checks import Violation
-
-
-def judge_counts_standing(standing: CountsStanding) -> Iterator[Violation]:
-    """A checkpoint that is not one."""
-    if standing.checkpoint is None:
-        yield Violation(check="R4", sentence="the checkpoint of stats is missing")
-    elif not 0 <= standing.checkpoint <= standing.head:
-        yield Violation(
-            check="R4",
-            sentence=f"the checkpoint of stats is {standing.checkpoint}, but the log's head is {standing.head}",
-        )
 
 
 def judge_counts(reading: CountsReading, counted: LogCount) -> Iterator[Violation]:

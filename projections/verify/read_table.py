@@ -11,7 +11,7 @@ from domain.errors import IllegalTransition
 from domain.events import RecordedEvent
 from domain.job import Job, fold
 from projections.verify.checks import Violation
-from projections.verify.ports import RowDifference, Standing
+from projections.verify.ports import RowDifference
 
 _PERSONAL = ("result", "error")  # never printed
 
@@ -30,17 +30,6 @@ def sentence_of(row: RowDifference) -> str:
     if not row.is_in_log:
         return "jobs has a row that the log, up to the checkpoint, knows nothing of"
     return "; ".join(_column(name, row) for name in row.columns)
-
-
-def judge_checkpoint(standing: Standing) -> Iterator[Violation]:
-    """A checkpoint that is not one."""
-    if standing.checkpoint is None:
-        yield Violation(check="R1", sentence="the checkpoint of jobs is missing")
-    elif not 0 <= standing.checkpoint <= standing.head:
-        yield Violation(
-            check="R1",
-            sentence=f"the checkpoint of jobs is {standing.checkpoint}, but the log's head is {standing.head}",
-        )
 
 
 def judge_folds(events: Iterable[RecordedEvent], folded: Iterable[Job]) -> Iterator[Violation]:

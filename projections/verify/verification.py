@@ -6,7 +6,6 @@ one it is given, and a database.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -14,8 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from projections.counts import NEAR, LogCount, cut
+from projections.sharing_out import share_out
+from projections.verify.checkpoints import judge_checkpoint
 from projections.verify.checks import WHEN_DRAINED, Findings, Violation
-from projections.verify.counts import judge_counts, judge_counts_standing
+from projections.verify.counts import judge_counts
 from projections.verify.drained import judge_standing, judge_unfinished
 from projections.verify.jobs import judge_event, judge_unreadable
 from projections.verify.log import PAGE, LogDigest, judge_below, judge_loss, judge_page, pages
@@ -29,7 +30,7 @@ from projections.verify.ports import (
     WaitRules,
 )
 from projections.verify.protection import judge_protection
-from projections.verify.read_table import judge_checkpoint, judge_folds, judge_row
+from projections.verify.read_table import judge_folds, judge_row
 
 RANGE = 20_000  # events: a statement of a tenth of a second
 _CUTS = 8  # samples a range: so many make ranges even
@@ -110,7 +111,7 @@ class Verification:
         last = standing.head if wishes.last is None else min(wishes.last, standing.head)
         findings.add(judge_protection(await auditor.protection(), wishes.transitions))
         findings.add(judge_below(standing))
-        findings.add(judge_checkpoint(standing))
+        findings.add(judge_checkpoint("R1", "jobs", checkpoint=standing.checkpoint, head=standing.head))
         digest = LogDigest(first)
         total = max(0, last - first + 1)
 
@@ -153,20 +154,13 @@ class Verification:
         done = 0
         self._progress(Stage(name, 0, total))
 
-        async def take(auditor: LogAuditor) -> None:
+        async def do(auditor: LogAuditor, item: T) -> None:
             nonlocal done
-            for item in items:  # one iterator for all: each item is taken once
-                done += await work(auditor, item)
-                self._progress(Stage(name, min(done, total), total))
+            events = await work(auditor, item)
+            done += events
+            self._progress(Stage(name, min(done, total), total))
 
-        tasks = [asyncio.create_task(take(auditor)) for auditor in self._auditors]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            # Their statements are cancelled, too, and are over before anything else goes on.
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await share_out(items, self._auditors, do)
         self._seconds[name] = self._seconds.get(name, 0.0) + self._now() - began
 
     async def _check_page(self, auditor: LogAuditor, first: int, last: int, *, digest: LogDigest) -> int:
@@ -260,7 +254,7 @@ class Verification:
             return page[1] - page[0]
 
         standing, upto = await auditor.counts_standing(), 0
-        self._findings.add(judge_counts_standing(standing))
+        self._findings.add(judge_checkpoint("R4", "stats", checkpoint=standing.checkpoint, head=standing.head))
         try:
             while upto < standing.goal - NEAR or upto == 0 < standing.goal:
                 pages = cut(upto, standing.goal, page=wishes.range_events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 import re
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from adapters.files.csv_text import BLOCK_ROWS, csv_blocks
 from adapters.files.json_rows import decode_rows
@@ -116,6 +117,14 @@ def test_a_number_is_exported_as_it_was_written(number: str) -> None:
     assert written(f'[{{"n": {number}, "m": "x"}}, {{"n": "=", "m": [{number}]}}]') == (
         f"n,m\r\n{number},x\r\n'=,[{number}]\r\n"
     )
+
+
+def test_files_of_one_shape_make_no_class_each() -> None:
+    gc.collect()
+    before = len(Struct.__subclasses__())
+    for number in range(20):
+        assert written(f'[{{"one": {number}, "shape": "x"}}]') == f"one,shape\r\n{number},x\r\n"
+    assert len(Struct.__subclasses__()) <= before + 1
 
 
 def test_of_a_name_that_comes_twice_the_last_value_counts_wherever_it_comes() -> None:
