@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
@@ -162,19 +163,23 @@ class _Api(Litestar):
         request = cast("HTTPScope", scope)
         way = self._short_way(request["method"], request["path"])
         if way is None:
-            await super().__call__(scope, receive, self._counting(request, cast("Send", send), began))
+            await self._long_way(request, cast("Receive", receive), cast("Send", send), began)
             return
         endpoint, answers = way
         try:
             answer = await endpoint(request, cast("Receive", receive))
-        except Exception as exc:  # noqa: BLE001  # told as a problem document, and logged there
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001  # told as a problem document, and logged there
             answer = problem_answer(exc, request)
         answers.answered(answer.status, seconds=time.perf_counter() - began)
         await answer(request, cast("Receive", receive), cast("Send", send))
 
-    def _counting(self, request: HTTPScope, send: Send, began: float) -> Send:
+    async def _long_way(self, request: HTTPScope, receive: Receive, send: Send, began: float) -> None:
+        has_begun = False
+
         async def counting(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 # By now the framework has found the route, if there is one.
                 route = request.get("path_template", _OTHER).replace("{job_id}", "{id}")
                 method = request["method"] if request["method"] in _METHODS else _OTHER
@@ -182,7 +187,12 @@ class _Api(Litestar):
                 answers.answered(message["status"], seconds=time.perf_counter() - began)
             await send(message)
 
-        return counting
+        try:
+            await super().__call__(request, receive, counting)
+        except asyncio.CancelledError as exc:  # the server does so to what is not answered when its time is over
+            if has_begun:
+                raise
+            await problem_answer(exc, request)(request, receive, counting)
 
     def _short_way(self, method: str, path: str) -> tuple[Endpoint, AnswerMeasures] | None:
         if method == "POST":

@@ -5,6 +5,7 @@ What must not come in: anything of an error that the client has no business with
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import quote
@@ -148,7 +149,8 @@ class Problem(Exception):
 def problem_answer(exc: BaseException, scope: Scope) -> Answer:
     """The answer for an error. What is not the client's doing is logged, and told without particulars."""
     problem = problem_of(exc, scope)
-    if problem.kind.status >= 500 and not isinstance(exc, Unavailable):  # those are told of once, not for each request
+    # An outage and the end of a process are told of once, not for each request.
+    if problem.kind.status >= 500 and not isinstance(exc, Unavailable | CancelledError):
         _log.error(
             "request failed",
             method=scope.get("method"),
@@ -220,6 +222,8 @@ def problem_of(exc: BaseException, scope: Scope) -> Problem:
         case Unavailable():
             seconds = b"%d" % max(1, round(exc.retry_after))
             return Problem(UNAVAILABLE, "the event log cannot be reached now", headers=[(b"retry-after", seconds)])
+        case CancelledError():
+            return Problem(UNAVAILABLE, "this process ends before it has an answer", headers=[(b"retry-after", b"1")])
         case UnknownEventType():
             # A rolling release: the log's writers are newer than this process, which will be replaced soon.
             return Problem(UNAVAILABLE, "this job was written by a newer release", headers=[(b"retry-after", b"10")])

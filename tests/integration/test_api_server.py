@@ -319,6 +319,22 @@ async def test_a_stop_waits_for_what_is_being_answered(server: Running) -> None:
     assert headers["connection"] == "close"
 
 
+@pytest.mark.parametrize("path", ["/jobs", "/jobs/batch"])
+async def test_what_has_no_answer_when_the_time_to_stop_is_over_is_503_and_can_be_asked_again(path: str) -> None:
+    body = JOB if path == "/jobs" else b"[" + JOB + b"]"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with running(grace=1) as server:
+        server.log.go_on.clear()
+        asking = asyncio.create_task(exchange(server.port, head.encode(), body))
+        await until(lambda: server.log.waiting > 0)
+        server.stop.set()
+        status, headers, problem = await asking
+
+    assert status == 503
+    assert headers["retry-after"] == "1"
+    assert json.loads(problem)["detail"] == "this process ends before it has an answer"
+
+
 async def test_a_stop_does_not_wait_for_idle_connections() -> None:
     async with running() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
