@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -30,8 +32,12 @@ class _Page(Struct, frozen=True):
     head: int
 
 
-_event = msgspec.json.Decoder(_Event).decode
-_page = msgspec.json.Decoder(_Page).decode
+_T = TypeVar("_T")
+
+
+def _read(text: bytes, kind: type[_T]) -> _T:
+    """By the standard library: payloads hold all that RFC 8259 permits, such as lone surrogates and integers of 5,000 digits."""
+    return msgspec.convert(json.loads(text, parse_int=str), kind, strict=False)
 
 
 class EventFollower:
@@ -95,7 +101,7 @@ class EventFollower:
         for message in messages:
             self._position = int(message[b"id"])
             if b"data" in message:
-                event = _event(message[b"data"])
+                event = _read(message[b"data"], _Event)
                 seen.append(Seen(self._position, event.job_id, event.version, event.type))
         if seen:
             self._log.write(Followed(self._name, seen))
@@ -115,7 +121,7 @@ class EventFollower:
                 return None
             if answer.status_code != 200:
                 return None
-            page = _page(answer.content)
+            page = _read(answer.content, _Page)
             if page.events:
                 return None
             after = int(parse_qs(urlsplit(page.next).query)["after"][0])
