@@ -20,9 +20,6 @@ from projections.runner import Runner
 
 _log = structlog.get_logger(__name__)
 
-# Seconds from a wake-up until the table is brought up to date. Who asks for a single job is told of what lies beyond the table;
-# to fold each event as it comes would take the CPU from the processes that its job waits for.
-GATHER = 0.01
 # Seconds between two steps of `stats`: nobody waits for a count, and a page adds a few rows, however many its jobs are.
 STATS_PAUSE = 0.5
 
@@ -40,20 +37,20 @@ async def run(settings: Settings) -> None:
                 settings.database_url,
                 channel=APPENDED,
                 application="jobledger projector",
-                gather=GATHER,
                 outages=outages,
             ) as wake_ups:
                 runners = {"jobs": Runner(projection=jobs), "stats": Runner(projection=stats, pause=STATS_PAUSE)}
 
-                async def gather() -> list[Metric]:
+                async def metrics() -> list[Metric]:
                     return projector_metrics(runners, outages)
 
-                async with serving_metrics(settings, "projector", gather):
+                async def wait(seconds: float) -> None:
+                    await wake_ups.wait(seconds, gather=runners["jobs"].gather)
+
+                async with serving_metrics(settings, "projector", metrics):
                     _log.info("projector ready")
                     await _until_one_fails(
-                        repeat(
-                            runners["jobs"].step, what="fold the log", stop=stop, outages=outages, wait=wake_ups.wait
-                        ),
+                        repeat(runners["jobs"].step, what="fold the log", stop=stop, outages=outages, wait=wait),
                         repeat(runners["stats"].step, what="count the log", stop=stop, outages=outages),
                     )
         finally:

@@ -43,12 +43,10 @@ class Channel(Struct, frozen=True):
 
 
 # Seconds of distance that each event adds, up to the channel's spacing: to wake a reader costs about as much as some events.
-_SPACING_PER_EVENT = 0.0005
+_SPACING_PER_EVENT = 0.001
 
 APPENDED = Channel(load_statement("notify_appended"), load_statement("listen_appended"), spacing=0.01)  # anything
-QUEUED = Channel(
-    load_statement("notify_queued"), load_statement("listen_queued"), spacing=0.002
-)  # what may queue a job
+QUEUED = Channel(load_statement("notify_queued"), load_statement("listen_queued"), spacing=0.02)  # what may queue a job
 
 
 def spacing(channel: Channel, *, events: int) -> float:
@@ -151,8 +149,7 @@ class _Wanted:
 class AppendListener:
     """Hears the NOTIFYs of all processes on one channel, by LISTEN on a direct connection. An async context manager.
 
-    It also wakes the reader whenever it begins to listen, at first and after an outage. `gather`: seconds from a wake-up until
-    the reader goes on, for one that would rather look once at what comes together than soon.
+    It also wakes the reader whenever it begins to listen, at first and after an outage.
     """
 
     def __init__(
@@ -161,11 +158,9 @@ class AppendListener:
         *,
         channel: Channel,
         application: str,
-        gather: float = 0.0,
         outages: Outages | None = None,
         reply_seconds: float = REPLY_SECONDS,
     ) -> None:
-        self._gather = gather
         self._channel = channel
         self._database_url = database_url
         self._application = application
@@ -187,14 +182,17 @@ class AppendListener:
         """Let the waiting reader go on, as a NOTIFY would; also used to stop it."""
         self._woken.set()
 
-    async def wait(self, timeout: float) -> None:
-        """Return at the next wake-up, at once if one came since the last call, at the latest after `timeout` seconds. What
-        comes while it gathers does not wake again."""
+    async def wait(self, timeout: float, *, gather: float = 0.0) -> None:
+        """Return at the next wake-up, at once if one came since the last call, at the latest after `timeout` seconds.
+
+        `gather`: seconds from the wake-up until the return, for a reader that would rather look once at what comes together
+        than soon; what comes meanwhile does not wake again.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._woken.wait()
-        if self._gather and self._woken.is_set():
-            await asyncio.sleep(self._gather)
+        if gather and self._woken.is_set():
+            await asyncio.sleep(gather)
         self._woken.clear()
 
     async def _run(self) -> None:
