@@ -39,7 +39,6 @@ from commands.stretches import in_stretches
 _APPEND = load_statement("append_events")
 _APPEND_AND_TELL = load_statement("append_events_and_tell")
 _QUEUE_AND_TELL = load_statement("queue_events_and_tell")
-_FEW = 40  # commands in an append that may wake the readers itself
 _log = structlog.get_logger(__name__)
 
 _QUEUEING = frozenset({"Created", "Queued"})
@@ -163,11 +162,7 @@ class PostgresEventLog:
     async def _call(self, cursor: AsyncCursor[Any], batch: list[Encoded], sending: Sending) -> list[Answer]:
         parameters = await parameters_of(batch)
         queues = any(not _QUEUEING.isdisjoint(encoded.types) for encoded in batch)
-        tells = (
-            self._wake_ups is not None
-            and len(batch) <= _FEW
-            and self._wake_ups.is_carried(events=len(batch), queues=queues)
-        )
+        tells = self._wake_ups is not None and self._wake_ups.is_carried(events=len(batch), queues=queues)
         statement = (_QUEUE_AND_TELL if queues else _APPEND_AND_TELL) if tells else _APPEND
         began = time.perf_counter()
         try:

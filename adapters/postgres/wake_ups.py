@@ -1,10 +1,9 @@
 """NOTIFY and LISTEN: who has appended tells those who read. Only a hint: every reader polls as well.
 
-A process that appends little has its append wake the readers: one round trip less for the job that is waited for. A NOTIFY
-takes a lock of the whole cluster at its commit, so a busy process sends it apart, in a transaction of its own, at most one in
-flight, at a distance from the last that grows with what that one told of: a thousand events share a wake-up. Who keeps the
-queue hears only of events that may queue a job, and soon; who keeps a table hears of all, at a greater distance, as pages are
-cheaper than events.
+An append carries the NOTIFY itself, so that to be told costs no round trip of its own: the lock of a NOTIFY, which is one for the
+whole cluster, is held no longer than the log's own. But not every append: a wake-up is worth some events, so the next one comes
+the later the more events the last one told of. What was appended meanwhile, and no later append tells of, is told apart. Who
+keeps the queue hears only of events that may queue a job; who keeps a table hears of all.
 """
 
 from __future__ import annotations
@@ -35,23 +34,24 @@ _HEAR = "hear that something was appended"
 
 
 class Channel(Struct, frozen=True):
-    """What one can be woken by. `spacing`: seconds, at most, between two NOTIFYs of one process."""
+    """What one can be woken by."""
 
     notify: LiteralString
     listen: LiteralString
-    spacing: float
 
 
-# Seconds of distance that each event adds, up to the channel's spacing: to wake a reader costs about as much as some events.
-_SPACING_PER_EVENT = 0.001
+APPENDED = Channel(load_statement("notify_appended"), load_statement("listen_appended"))  # anything
+QUEUED = Channel(load_statement("notify_queued"), load_statement("listen_queued"))  # what may queue a job
 
-APPENDED = Channel(load_statement("notify_appended"), load_statement("listen_appended"), spacing=0.01)  # anything
-QUEUED = Channel(load_statement("notify_queued"), load_statement("listen_queued"), spacing=0.02)  # what may queue a job
+_SPACING_PER_EVENT = 0.001  # seconds
+_SPACING_MOST = 0.02
+# Seconds for which the next append of a busy process is waited for, to carry what is to be told.
+_NEXT_APPEND = 0.005
 
 
-def spacing(channel: Channel, *, events: int) -> float:
-    """Seconds from a NOTIFY of so many events to the next one of the same process."""
-    return min(channel.spacing, events * _SPACING_PER_EVENT)
+def spacing(*, events: int) -> float:
+    """Seconds from a NOTIFY of so many events to the next one of the same process on the same channel."""
+    return min(_SPACING_MOST, events * _SPACING_PER_EVENT)
 
 
 class AppendNotifier:
@@ -83,15 +83,15 @@ class AppendNotifier:
             await self._connection.close()
 
     def is_carried(self, *, events: int, queues: bool) -> bool:
-        """Whether an append that is about to be sent is to wake the readers itself; they count as told then.
+        """Whether an append that is about to be sent is to wake the readers itself; all that was appended counts as told then.
 
-        So it is where nobody was told lately: for a single job each wake-up would be a round trip more. Else `notify` does it.
+        If not, it may be too soon after the last wake-up, and `notify` is to be called.
         """
         channels = (self._appended, self._queued) if queues else (self._appended,)
         if not all(wanted.is_due() for wanted in channels):
             return False
         for wanted in channels:
-            wanted.told(events)
+            wanted.carried(events)
         return True
 
     def notify(self, *, events: int, queues: bool) -> None:
@@ -130,17 +130,26 @@ class _Wanted:
         self._any.set()
 
     def is_due(self) -> bool:
-        """Whether nothing waits to be told, and the next event may be told of at once."""
-        return not self._events and asyncio.get_running_loop().time() >= self._next_at
+        """Whether the readers may be told now."""
+        return asyncio.get_running_loop().time() >= self._next_at
 
     def told(self, events: int) -> None:
         """Readers were told of so many now."""
-        self._next_at = asyncio.get_running_loop().time() + spacing(self.channel, events=events)
+        self._next_at = asyncio.get_running_loop().time() + spacing(events=events)
+
+    def carried(self, events: int) -> None:
+        """An append of so many tells them, of itself and of all before."""
+        self.told(self._events + events)
+        self._events = 0
+        self._any.clear()
 
     async def take(self) -> int:
-        """Wait until there are any, and until they may be told; they count as taken."""
-        await self._any.wait()
-        await asyncio.sleep(max(0.0, self._next_at - asyncio.get_running_loop().time()))
+        """Wait until there are any which no append has carried by the time at which they may be told; they count as taken."""
+        while True:
+            await self._any.wait()
+            await asyncio.sleep(max(0.0, self._next_at - asyncio.get_running_loop().time()) + _NEXT_APPEND)
+            if self._events and self.is_due():
+                break
         self._any.clear()
         events, self._events = self._events, 0
         return events

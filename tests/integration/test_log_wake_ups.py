@@ -85,22 +85,43 @@ async def test_a_reader_that_gathers_looks_once_at_what_comes_together(db: Datab
     assert not await is_woken(listener, within=0.1)
 
 
-async def test_a_lone_append_wakes_readers_itself_and_a_busy_process_does_so_apart(
-    postgres_url: str, db: Database, listener: AppendListener
+_OF_NOTIFIER = "select from pg_stat_activity where datname = current_database() and application_name = 'writer notify'"
+
+
+@pytest.mark.parametrize("commands", [1, 1_000])
+async def test_an_append_wakes_readers_itself(
+    postgres_url: str, db: Database, listener: AppendListener, commands: int
 ) -> None:
     async with (
         AppendNotifier(postgres_url, application="writer") as notifier,
         PostgresEventLog(postgres_url, application="writer", wake_ups=notifier) as log,
     ):
-        await log.append([creation()])
+        await log.append([creation() for _ in range(commands)])
         assert await is_woken(listener)
-        of_notifier = (
-            "select from pg_stat_activity where datname = current_database() and application_name = 'writer notify'"
-        )
-        assert db.execute(of_notifier).fetchone() is None  # nothing was sent apart
-        await log.append([creation() for _ in range(1_000)])
+        assert db.execute(_OF_NOTIFIER).fetchone() is None  # nothing was sent apart
+
+
+async def test_what_comes_too_soon_after_a_wake_up_is_told_apart(
+    postgres_url: str, db: Database, listener: AppendListener
+) -> None:
+    async with AppendNotifier(postgres_url, application="writer") as notifier:
+        assert notifier.is_carried(events=1_000, queues=False)
+        assert not notifier.is_carried(events=1, queues=False)
+        notifier.notify(events=1, queues=False)
         assert await is_woken(listener)
-        assert db.execute(of_notifier).fetchone() is not None
+        assert db.execute(_OF_NOTIFIER).fetchone() is not None
+
+
+async def test_what_an_append_carried_is_not_told_again() -> None:
+    wanted = _Wanted(APPENDED)
+    wanted.add(1)
+    waiting = asyncio.create_task(wanted.take())
+    await asyncio.sleep(0)
+    wanted.carried(1)
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    wanted.add(2)
+    assert await waiting == 2
 
 
 class AlwaysCarried:
@@ -163,7 +184,7 @@ async def test_a_thousand_appends_at_once_send_few_notifications_and_the_last_is
         assert await is_woken(listener)
 
 
-async def test_the_wake_up_after_one_event_is_near_and_after_many_is_at_the_channels_distance() -> None:
+async def test_the_wake_up_after_one_event_is_near_and_after_many_is_no_farther_than_the_most() -> None:
     wanted = _Wanted(APPENDED)
     wanted.add(1)
     wanted.add(2)
@@ -172,9 +193,9 @@ async def test_the_wake_up_after_one_event_is_near_and_after_many_is_at_the_chan
     await asyncio.sleep(0)
     assert not waiting.done()
     wanted.add(5_000)
-    events = await waiting
-    assert spacing(APPENDED, events=events) == APPENDED.spacing
-    assert 0 < spacing(APPENDED, events=1) <= APPENDED.spacing / 10
+    assert await waiting == 5_000
+    assert spacing(events=5_000) == spacing(events=1_000)
+    assert 0 < spacing(events=1) < spacing(events=1_000) / 10
 
 
 async def test_a_notifier_that_is_cut_off_goes_on(postgres_url: str, db: Database, listener: AppendListener) -> None:
