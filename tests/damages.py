@@ -106,6 +106,8 @@ DAMAGES: list[tuple[str, str, str]] = [
     ("S5", "data that holds half a character", put("data", """'{"attempt":1,"worker":"\\ud800"}'""", "type = 'Started'")),
     ("S5", "a lost attempt that cannot be read",
      say("outcome = 'lost' and actor = 'dispatcher'", attempt='"x"', retryAfter='"y"')),
+    ("S5", "a lost attempt whose worker has no name",
+     put("data", """'{"attempt":1,"worker":"a\\u0000b","outcome":"lost"}'""", "type = 'Attempted' and outcome = 'lost'")),
     ("S5", "a time that is none", say("type = 'Created'", runAt='"tomorrow"')),
     ("S5", "data that is a list", put("data", "'[1, 2]'", "type = 'Started'")),
     ("S5", "a member that is missing", put("data", "(data::jsonb - 'priority')::json", "type = 'Created'")),

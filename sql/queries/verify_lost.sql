@@ -5,10 +5,9 @@ with lost as materialized (
     select position, job_id, version, data ->> 'worker' as worker, recorded_at
     from events
     where position between %(first)s and %(last)s
-      and type in ('Attempted', 'Failed')
-      and data ->> 'outcome' = 'lost'
-      and actor <> data ->> 'worker'
-      and job_id <> all (%(unreadable)s::uuid[])
+      -- in this order: data that cannot be read must not be looked into
+      and case when type in ('Attempted', 'Failed') and job_id <> all (%(unreadable)s::uuid[])
+          then data ->> 'outcome' = 'lost' and actor <> data ->> 'worker' end
 ),
 begins as materialized (
     select coalesce((
