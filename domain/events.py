@@ -96,10 +96,14 @@ class CancelRequested(_Data, frozen=True):
 
 
 class Cancelled(_Data, frozen=True):
-    """The job will not run (again). `attempt` and `worker` are set when this closes an attempt."""
+    """The job will not run (again). `attempt` and `worker` are set when this closes an attempt.
+
+    Content: the error text, only with an `outcome`.
+    """
 
     attempt: int | None = None
     worker: str | None = None
+    outcome: Literal["lost"] | None = None  # of the attempt that this closes, if it was lost; nothing is said of others
     reason: str | None = None
     trace: str | None = None
 

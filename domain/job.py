@@ -155,7 +155,9 @@ def evolve(job: Job | None, recorded: RecordedEvent) -> Job:
         case CancelRequested():
             return replace(moved, worker=job.worker)
         case Cancelled():
-            return moved
+            if event.outcome is None:
+                return moved
+            return replace(moved, outcome=event.outcome, error=recorded.content)
         case _:
             assert_never(event)
 
@@ -252,11 +254,14 @@ def fail(
 ) -> list[NewEvent]:
     """Close the running attempt without success: Cancelled if that was asked for, else Attempted or Failed.
 
-    `error` is a JSON string. `retry_after`: seconds that the handler asked to wait; None: as `policy` says.
+    `error` is a JSON string; a Cancelled keeps it, as the outcome, only of a lost attempt. `retry_after`: seconds that the
+    handler asked to wait; None: as `policy` says.
     """
     worker = _running_worker(job, "fail")
     if job.state == "CancelRequested":
-        return [NewEvent(Cancelled(attempt=job.attempts, worker=worker))]
+        if outcome != "lost":
+            return [NewEvent(Cancelled(attempt=job.attempts, worker=worker))]
+        return [NewEvent(Cancelled(attempt=job.attempts, worker=worker, outcome=outcome), error)]
     used = job.used + 1
     if permanent or used >= job.max_attempts:
         return [NewEvent(Failed(attempt=job.attempts, worker=worker, outcome=outcome, permanent=permanent), error)]

@@ -163,4 +163,4 @@ _TOLD = ("priority", "attempt", "worker", "outcome", "retryAfter", "permanent", 
 
 def _content(event: LoggedEvent) -> str:
     """Of contents only what went wrong is worth a place on a line."""
-    return shortened(event.content) if event.type in {"Attempted", "Failed"} else ""
+    return shortened(event.content) if event.type in {"Attempted", "Failed", "Cancelled"} else ""

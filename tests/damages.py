@@ -106,6 +106,9 @@ DAMAGES: list[tuple[str, str, str]] = [
     ("S5", "data that holds half a character", put("data", """'{"attempt":1,"worker":"\\ud800"}'""", "type = 'Started'")),
     ("S5", "a lost attempt that cannot be read",
      say("outcome = 'lost' and actor = 'dispatcher'", attempt='"x"', retryAfter='"y"')),
+    ("S5", "a cancelling with an outcome that none has", say("type = 'Cancelled' and outcome = 'lost'", outcome='"error"')),
+    ("S5", "a cancelling of a lost attempt that cannot be read", put("data",
+     """'{"attempt":1,"worker":"a\\u0000b","outcome":"lost"}'""", "type = 'Cancelled' and outcome = 'lost'")),
     ("S5", "a lost attempt whose worker has no name",
      put("data", """'{"attempt":1,"worker":"a\\u0000b","outcome":"lost"}'""", "type = 'Attempted' and outcome = 'lost'")),
     ("S5", "a time that is none", say("type = 'Created'", runAt='"tomorrow"')),
@@ -126,6 +129,8 @@ DAMAGES: list[tuple[str, str, str]] = [
      put("data", "'{}'", "type = 'Cancelled' and type1 = 'CancelRequested'")),
     ("A2", "a cancelling that names what does not run",
      say("type = 'Cancelled' and type1 in ('Created', 'Queued')", attempt="1", worker='"w"')),
+    ("A2", "a cancelling that tells of a loss where nothing runs",
+     say("type = 'Cancelled' and type1 in ('Created', 'Queued')", outcome='"lost"')),
     ("A2", "a completion after a request to cancel, by another worker",
      say("type = 'Completed' and type1 = 'CancelRequested'", worker='"somebody else"')),
     ("A3", "a maximum that is exceeded", say("type = 'Created' and next_type = 'Started'", maxAttempts="0")),
@@ -171,6 +176,10 @@ DAMAGES: list[tuple[str, str, str]] = [
      "(select l.data ->> 'worker' from events l where l.position = events.position + 1)", "position in (select l.position - 1"
      " from events l join events b on b.position = l.position - 1 where l.data ->> 'outcome' = 'lost' and"
      " l.actor = 'dispatcher' and l.recorded_at - b.recorded_at < interval '5 seconds')")),
+    ("A8", "a worker given up that was heard of just before, whose job was to be cancelled", put("actor",
+     "(select l.data ->> 'worker' from events l where l.position = events.position + 1)", "position in (select l.position - 1"
+     " from events l join events b on b.position = l.position - 1 where l.type = 'Cancelled' and l.actor = 'dispatcher' and"
+     " l.data ->> 'outcome' = 'lost' and l.recorded_at - b.recorded_at < interval '5 seconds')")),
     ("A8", "a worker that is said to have given itself up, but has not", ("update events set actor = 'dispatcher' where position"
      " = (select min(l.position) from seen l join events s on s.position = l.position1 where l.outcome = 'lost' and"
      " l.actor = l.data ->> 'worker' and l.recorded_at - s.recorded_at < interval '5 seconds')")),

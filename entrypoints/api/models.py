@@ -199,7 +199,8 @@ class EventView(Struct, frozen=True, rename="camel"):
     content: Annotated[
         Raw,
         Meta(
-            description="The payload (`Created`), result (`Completed`) or error text (`Attempted`, `Failed`), or null."
+            description="The payload (`Created`), result (`Completed`) or error text (`Attempted`, `Failed`, and `Cancelled` "
+            "where its attempt was lost), or null."
         ),
     ]
     actor: Annotated[str, Meta(description="Who caused it: a client, a worker, the dispatcher.")]

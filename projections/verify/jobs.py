@@ -49,6 +49,8 @@ def _why(check: str, event: BrokenEvent) -> str:
             return f"Started says attempt {facts.attempt}, but it is number {facts.starts}"
         case "A1":
             return f"{this} says that attempt {facts.attempt} is next, but number {facts.starts + 1} is"
+        case "A2" if facts.started_attempt is None and facts.attempt is None:
+            return f"{this} says that an attempt was {facts.outcome}, but none runs"
         case "A2" if facts.started_attempt is None:
             return f"{this} closes attempt {facts.attempt} of worker {facts.worker}, but none runs"
         case "A2":

@@ -183,7 +183,7 @@ class LogAuditor(LogCounter, Protocol):
         """Attempts lost in a page of the log though their worker was heard of less than `liveness` seconds before."""
 
     async def losses_of(self, first: int, last: int) -> list[str]:
-        """The jobs that have an attempt in a page of the log which ended without success."""
+        """The jobs that have an attempt in a page of the log which ended without success, or were cancelled in it."""
 
     async def bounds(self, *, upto: int, step: int) -> list[str]:
         """Ids that cut the jobs of the log up to `upto` into parts of about `step` events each, in order."""

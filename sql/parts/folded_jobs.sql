@@ -67,12 +67,12 @@ from (
             max(p.version) filter (where p.type = 'Started') as started_version,
             max(p.version) filter (where p.type in ('Created', 'Queued', 'Attempted')) as counting_version,
             max(p.version) filter (where p.type in ('Created', 'Queued')) as queueing_version,
-            -- a released attempt has not failed
+            -- a released attempt has not failed; a Cancelled has an outcome only where the attempt that it closes was lost
             max(p.version)
-                filter (where p.type = 'Failed' or (p.type = 'Attempted' and p.data ->> 'outcome' <> 'released'))
+                filter (where p.type = 'Failed' or (p.type in ('Attempted', 'Cancelled') and p.data ->> 'outcome' <> 'released'))
                 as failed_version,
             array_agg(p.content order by p.version)
-                filter (where p.type = 'Failed' or (p.type = 'Attempted' and p.data ->> 'outcome' <> 'released'))
+                filter (where p.type = 'Failed' or (p.type in ('Attempted', 'Cancelled') and p.data ->> 'outcome' <> 'released'))
                 as errors,
             array_agg(p.content order by p.version) filter (where p.type = 'Completed') as results
         from page p

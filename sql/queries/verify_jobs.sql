@@ -41,6 +41,7 @@ from (
             -- the same text says the same; most attempts end like that, and nothing has to be parsed
             when type not in ('Completed', 'Failed', 'Attempted', 'Cancelled') or data::text = started::text then false
             else (data ->> 'attempt', data ->> 'worker') is distinct from (started ->> 'attempt', started ->> 'worker')
+                or (started is null and data ->> 'outcome' is not null)
         end as a2,
         case
             when type = 'Started' and type1 in ('Created', 'Queued') then coalesce(counted > maximum, true)

@@ -16,7 +16,7 @@ select
         ''::bytea order by position
     ), ''::bytea)),
     -- whether any attempt of this page may have been given up as lost: `data` is not parsed for it
-    coalesce(bool_or(type in ('Attempted', 'Failed') and data::text like '%%"lost"%%'), false),
+    coalesce(bool_or(type in ('Attempted', 'Failed', 'Cancelled') and data::text like '%%"lost"%%'), false),
     json_agg(json_build_object(
         'jobId', job_id, 'version', version, 'position', position, 'positionBefore', position_before,
         'recordedAt', recorded_at, 'recordedBefore', recorded_before

@@ -6,7 +6,7 @@ with lost as materialized (
     from events
     where position between %(first)s and %(last)s
       -- in this order: data that cannot be read must not be looked into
-      and case when type in ('Attempted', 'Failed') and job_id <> all (%(unreadable)s::uuid[])
+      and case when type in ('Attempted', 'Failed', 'Cancelled') and job_id <> all (%(unreadable)s::uuid[])
           then data ->> 'outcome' = 'lost' and actor <> data ->> 'worker' end
 ),
 begins as materialized (

@@ -28,14 +28,13 @@ class Attempt(Struct):
     isolated: bool = False  # the attempt before it was lost, so it has a process of its own
     closed: int = 0  # position
     closed_by: str = ""  # type of the event
-    outcome: str = ""  # of Attempted and Failed
+    outcome: str = ""  # of Attempted, Failed, and a Cancelled that closed a lost attempt
     actor: str = ""  # who closed it
     in_doubt: bool = False  # its error says that a mail may have been sent
 
     @property
     def was_given_up(self) -> bool:
-        # Of a lost worker's attempt that was to be cancelled nothing but that is written: by somebody else.
-        return self.outcome == "lost" or (self.closed_by == "Cancelled" and self.actor != self.worker)
+        return self.outcome == "lost"
 
     @property
     def may_have_left_effects(self) -> bool:

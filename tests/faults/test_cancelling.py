@@ -118,6 +118,8 @@ async def test_19a_a_cancel_in_the_moment_in_which_an_attempt_ends_leaves_nothin
             how, ["Attempted", "Cancelled"]
         )
     assert service.history(job) == ["Created", "Started", *closed]
+    if how == "is lost":
+        assert [getattr(event, "outcome", None) for event in service.events(job)].count("lost") == 1
 
 
 async def test_19a_cancels_at_random_moments_of_jobs_that_end_in_every_way_leave_nothing_stuck(

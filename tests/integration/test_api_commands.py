@@ -74,6 +74,21 @@ async def test_a_failed_or_cancelled_job_lives_again(client: httpx.AsyncClient, 
     assert (queued.reason, queued.used) == ("again", 0)
 
 
+async def test_a_cancelled_job_whose_attempt_was_lost_says_so_and_is_retried_in_a_process_of_its_own(
+    client: httpx.AsyncClient, log: FakeEventLog
+) -> None:
+    path = await job_after(client, log, Started(1, "w1"), CancelRequested(), Cancelled(1, "w1", "lost"))
+    job, [*_, cancelled] = (await client.get(path)).json(), (await client.get(f"{path}/events")).json()["events"]
+    assert (job["status"], job["error"]) == ("cancelled", "x")
+    assert (cancelled["data"], cancelled["content"]) == ({"attempt": 1, "worker": "w1", "outcome": "lost"}, "x")
+
+    await client.post(f"{path}/retry")
+
+    queued = log.events[-1].event
+    assert isinstance(queued, Queued)
+    assert queued.isolated
+
+
 async def test_what_the_state_forbids_is_409_with_the_state_and_what_it_allows(
     client: httpx.AsyncClient, log: FakeEventLog
 ) -> None:

@@ -108,6 +108,8 @@ def _of_the_attempts(stream: list[RecordedEvent], policy: RetryPolicy, asked: fr
             named = (event.attempt, event.worker)
             if named != ((running.attempt, running.worker) if running else (None, None)):
                 yield f"A2: {event} does not close {running}"
+            if running is None and isinstance(event, Cancelled) and event.outcome is not None:
+                yield f"A2: {event} tells of an attempt, but none runs"
             if running is not None and not (isinstance(event, Attempted) and event.outcome == "released"):
                 used += 1
             running = None
@@ -130,8 +132,9 @@ def _of_the_workers(events: list[RecordedEvent], liveness: timedelta) -> Iterato
     seen_at: dict[str, datetime] = {}
     for recorded in events:
         event = recorded.event
-        if isinstance(event, (Attempted, Failed)) and event.outcome == "lost" and recorded.actor != event.worker:
-            seen = seen_at.get(event.worker)
+        lost = isinstance(event, (Attempted, Failed, Cancelled)) and event.outcome == "lost" and event.worker
+        if lost and recorded.actor != lost:
+            seen = seen_at.get(lost)
             if seen is not None and recorded.recorded_at - seen < liveness:
                 yield f"A8: {event}, heard of {recorded.recorded_at - seen} before"
         seen_at[recorded.actor] = recorded.recorded_at

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from domain.events import EVENT_TYPES, Attempted, Created, Event, Queued, RecordedEvent, Started, type_name
+from domain.events import (
+    EVENT_TYPES,
+    Attempted,
+    Cancelled,
+    Created,
+    Event,
+    Failed,
+    Queued,
+    RecordedEvent,
+    Started,
+    type_name,
+)
 from domain.job import TRANSITIONS, fold
 from tests.properties.effort import effort
 from tests.properties.histories import ASKED_WAITS, LIVENESS, POLICY, History, histories, seeded_history
@@ -38,6 +49,16 @@ def test_a_large_history_breaks_no_invariant_and_holds_every_legal_pair() -> Non
     assert pairs == TRANSITIONS
 
 
+def test_a_large_history_holds_lost_attempts_of_jobs_that_were_to_be_cancelled_also_erased_and_retried() -> None:
+    history = seeded_history(1, jobs=150, commands=2_500)
+    lost = [e for e in history.recorded if isinstance(e.event, Cancelled) and e.event.outcome == "lost"]
+    assert {e.content is None for e in lost} == {False, True}
+    assert {e.actor == "dispatcher" for e in lost} == {False, True}
+    after = [e.event for one in lost for e in history.of_job(one.job_id) if e.version == one.version + 1]
+    assert len(after) > 1
+    assert all(isinstance(event, Queued) and event.isolated for event in after)
+
+
 def test_a_seed_always_makes_the_same_history() -> None:
     assert seeded_history(7, jobs=20, commands=200) == seeded_history(7, jobs=20, commands=200)
 
@@ -54,6 +75,7 @@ def _changed(log: list[RecordedEvent], index: int, **changes: object) -> list[Re
         ("A1", Queued, {"attempt": 7}),
         ("A2", Attempted, {"worker": "somebody else"}),
         ("A2", Attempted, {"attempt": 9}),
+        ("A2", Cancelled, {"outcome": "lost"}),
         ("A3", Attempted, {"used": 0, "outcome": "error"}),
         ("A3", Created, {"max_attempts": 0}),
         ("A4", Created, {"delay": 1e8}),
@@ -75,9 +97,14 @@ def test_an_event_that_lies_about_an_attempt_is_seen(
     pytest.fail(f"{invariant} was never reported: {seen}")
 
 
-def test_a_worker_given_up_too_early_is_seen() -> None:
-    log = seeded_history(3, jobs=40, commands=600).recorded
-    lost = next(i for i, e in enumerate(log) if e.actor == "dispatcher" and getattr(e.event, "outcome", "") == "lost")
+@pytest.mark.parametrize("closed_by", [Attempted, Failed, Cancelled])
+def test_a_worker_given_up_too_early_is_seen(closed_by: type[Event]) -> None:
+    log = seeded_history(3, jobs=150, commands=2_500).recorded
+    lost = next(
+        i
+        for i, e in enumerate(log)
+        if isinstance(e.event, closed_by) and e.actor == "dispatcher" and getattr(e.event, "outcome", "") == "lost"
+    )
     started = next(e for e in reversed(log[:lost]) if isinstance(e.event, Started) and e.job_id == log[lost].job_id)
     hasty = replace(log[lost], recorded_at=started.recorded_at + LIVENESS - timedelta(milliseconds=1))
     assert any(breach.startswith("A8") for breach in judge([*log[:lost], hasty]))

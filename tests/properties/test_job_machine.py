@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from domain import job as verbs
 from domain.errors import IllegalTransition
-from domain.events import Attempted, Cancelled, Completed, Failed, NewEvent, RecordedEvent, queues_at_once
+from domain.events import Attempted, Cancelled, Completed, Failed, NewEvent, Queued, RecordedEvent, queues_at_once
 from domain.job import Job, evolve
 from domain.retry import RetryPolicy
 from tests.properties.effort import effort
@@ -165,6 +165,9 @@ class JobMachine(RuleBasedStateMachine):
     def retry(self) -> None:
         if self._tried("retry", lambda: verbs.retry(self.job, reason="once more"), actor="operator"):
             self.model.phase, self.model.used = "queued", 0
+            queued = self.log[-1].event
+            assert isinstance(queued, Queued)
+            assert queued.isolated == self.model.lost
 
     @invariant()
     def the_job_is_what_the_model_says(self) -> None:
@@ -205,7 +208,9 @@ class JobMachine(RuleBasedStateMachine):
         model = self.model
         closing = self.log[-1].event
         if model.phase == "stopping":
-            assert isinstance(closing, Cancelled)
+            assert closing == Cancelled(attempt=model.attempts, worker=model.worker, outcome="lost" if lost else None)
+            if lost:
+                model.error, model.lost = error, lost
             self._closed("cancelled")
             return
         model.error, model.lost = error, lost

@@ -8,8 +8,8 @@ from commands.attempt import Errored, Outcome, Stopped, Succeeded
 from commands.close_attempt import Ended, StopReason, close_attempts
 from commands.close_lost import close_lost, close_stray
 from commands.ports import Append, Appended
-from domain.events import Attempted, CancelRequested, NewEvent, Queued, Started, type_name
-from domain.job import Job, create, fold, wake
+from domain.events import Attempted, Cancelled, CancelRequested, Completed, NewEvent, Queued, Started, type_name
+from domain.job import Job, create, fold, retry, wake
 from domain.retry import RetryPolicy
 from tests.fakes.event_log import FakeEventLog
 
@@ -106,18 +106,37 @@ async def test_a_wait_that_the_code_asked_for_is_kept(log: FakeEventLog) -> None
 @pytest.mark.parametrize(
     ("outcome", "closing"),
     [
-        (Succeeded(b"1"), "Completed"),
-        (Errored(b'"boom"'), "Cancelled"),
-        (Stopped(b'"x"'), "Cancelled"),
+        (Succeeded(b"1"), NewEvent(Completed(1, "w1"), b"1")),
+        (Errored(b'"boom"'), NewEvent(Cancelled(1, "w1"))),
+        (Errored(b'"SIGSEGV"', died=True), NewEvent(Cancelled(1, "w1", "lost"), b'"SIGSEGV"')),
+        (Stopped(b'"x"'), NewEvent(Cancelled(1, "w1"))),
     ],
 )
 async def test_a_closing_that_meets_a_cancel_request_follows_it(
-    log: FakeEventLog, outcome: Outcome, closing: str
+    log: FakeEventLog, outcome: Outcome, closing: NewEvent
 ) -> None:
     job = await running(log)
     await append(log, 2, NewEvent(CancelRequested()))
     assert await close(log, job, outcome, "released" if isinstance(outcome, Stopped) else None)
-    assert types(log)[2:] == ["CancelRequested", closing]
+    assert types(log)[2:-1] == ["CancelRequested"]
+    assert NewEvent(log.events[-1].event, log.events[-1].content) == closing
+
+
+async def test_a_job_to_be_cancelled_whose_worker_died_is_cancelled_and_says_that_it_was_lost(
+    log: FakeEventLog,
+) -> None:
+    await running(log)
+    await append(log, 2, NewEvent(CancelRequested()))
+    job = await log.find(JOB_ID)
+    assert job is not None
+    assert await close_lost([job], actor="d1", log=log, policy=POLICY) == [job]
+    assert log.events[-1].event == Cancelled(1, "w1", "lost")
+    after = fold(log.events)
+    assert after is not None
+    assert (after.status, after.outcome) == ("cancelled", "lost")
+    [queued] = retry(after)
+    assert isinstance(queued.event, Queued)
+    assert queued.event.isolated
 
 
 async def test_an_attempt_that_was_given_up_is_not_closed_again(log: FakeEventLog) -> None:

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 
 from domain.errors import UnknownEventType
-from domain.events import EVENT_TYPES, Created, Queued, Started, decode_data, encode_data, queues_at_once, type_name
+from domain.events import (
+    EVENT_TYPES,
+    Cancelled,
+    Created,
+    Queued,
+    Started,
+    decode_data,
+    encode_data,
+    queues_at_once,
+    type_name,
+)
 from tests.properties.effort import effort
 from tests.properties.histories import History, histories
 
@@ -33,6 +43,13 @@ def test_the_log_speaks_camel_case_and_leaves_out_what_was_not_said() -> None:
         "used": 0,
         "maxAttempts": 3,
     }
+
+
+def test_a_cancelled_tells_an_outcome_only_where_its_attempt_was_lost() -> None:
+    assert json.loads(encode_data(Cancelled(1, "w"))) == {"attempt": 1, "worker": "w"}
+    assert json.loads(encode_data(Cancelled(1, "w", "lost"))) == {"attempt": 1, "worker": "w", "outcome": "lost"}
+    with pytest.raises(msgspec.ValidationError):
+        decode_data("Cancelled", b'{"attempt": 1, "worker": "w", "outcome": "error"}')
 
 
 def test_a_field_of_a_newer_release_is_passed_over() -> None:

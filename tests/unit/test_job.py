@@ -233,7 +233,35 @@ def test_a_cancelled_job_may_fail_to_stop_in_time_and_is_completed() -> None:
 @pytest.mark.parametrize("close", ["fail", "lose", "release", "cancel"])
 def test_after_a_cancel_request_however_the_attempt_ends_the_job_is_cancelled(close: str) -> None:
     [cancelled] = VERBS[close](job_in("CancelRequested"))
-    assert cancelled.event == Cancelled(attempt=1, worker="w1")
+    assert cancelled == (
+        NewEvent(Cancelled(attempt=1, worker="w1", outcome="lost"), b'"e"')
+        if close == "lose"
+        else NewEvent(Cancelled(attempt=1, worker="w1"))
+    )
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_cancelled_job_whose_attempt_was_lost_keeps_that_and_is_retried_in_a_process_of_its_own(erased: bool) -> None:
+    job = job_in("CancelRequested")
+    [cancelled] = verbs.lose(job, policy=POLICY, error=b'"gone"')
+    job = evolve(job, recorded(4, cancelled.event, content=None if erased else cancelled.content))
+    assert (job.status, job.worker, job.outcome, job.error) == (
+        "cancelled",
+        None,
+        "lost",
+        None if erased else b'"gone"',
+    )
+    [queued] = verbs.retry(job)
+    assert queued.event == Queued(type="T", priority="default", attempt=2, used=0, max_attempts=3, isolated=True)
+
+
+def test_a_cancelled_without_an_outcome_leaves_what_earlier_attempts_left() -> None:
+    job = evolve(job_in("Started"), recorded(3, SAMPLES["Attempted"], content=b'"e"'))
+    after = evolve(job, recorded(4, Cancelled(), content=b'"no error of an attempt"'))
+    assert (after.outcome, after.error) == ("error", b'"e"')
+    [queued] = verbs.retry(after)
+    assert isinstance(queued.event, Queued)
+    assert not queued.event.isolated
 
 
 def test_a_permanent_error_fails_at_once() -> None:

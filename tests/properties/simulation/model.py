@@ -128,8 +128,9 @@ class Model:
         started = [e for e in stream if e.event == Started(attempt=execution.attempt, worker=execution.worker)]
         assert started, f"{execution} runs, and the log knows nothing of it"
         assert execution.payload == stream[0].content
-        lost = [e.event.outcome == "lost" for e in stream if isinstance(e.event, (Attempted, Failed))]
-        ended = [e.event.attempt for e in stream if isinstance(e.event, (Attempted, Failed))]
+        unsuccessful = [e.event for e in stream if isinstance(e.event, (Attempted, Failed, Cancelled))]
+        lost = [event.outcome == "lost" for event in unsuccessful]
+        ended = [event.attempt for event in unsuccessful]
         after_a_loss = (execution.attempt - 1, True) in zip(ended, lost, strict=True)
         assert execution.isolated >= after_a_loss, f"{execution} follows a lost one, and is not isolated"
         for other in self.executions:
@@ -161,7 +162,7 @@ class Model:
                     outcome = ran[recorded.job_id, event.attempt].outcome
                     assert isinstance(outcome, Succeeded)
                     assert outcome.result == recorded.content
-                case Attempted(outcome="lost") | Failed(outcome="lost"):
+                case Attempted(outcome="lost") | Failed(outcome="lost") | Cancelled(outcome="lost"):
                     assert event.worker in self.mourned, f"{recorded}: that worker was well"
                 case Attempted(outcome="error") | Failed(outcome="error"):
                     outcome = ran[recorded.job_id, event.attempt].outcome
@@ -169,10 +170,14 @@ class Model:
                     assert outcome.error == recorded.content
                 case Attempted(outcome="timeout") | Failed(outcome="timeout"):
                     assert isinstance(ran[recorded.job_id, event.attempt].outcome, (Errored, Stopped))
-                case Cancelled():
-                    assert recorded.job_id in self.cancels_asked, f"{recorded}: nobody asked for that"
+                case Cancelled(worker=str()):
+                    assert event.worker == recorded.actor, (
+                        f"{recorded}: that attempt was lost, and this does not say so"
+                    )
                 case _:
                     pass
+            if isinstance(event, Cancelled):
+                assert recorded.job_id in self.cancels_asked, f"{recorded}: nobody asked for that"
 
 
 def fold_all(events: Sequence[RecordedEvent]) -> dict[str, Job]:

@@ -17,13 +17,15 @@ from adapters.postgres.event_log import PostgresEventLog
 from adapters.postgres.log_answers import Sending
 from adapters.postgres.statements import load_statement
 from adapters.redis.relay_queue import RedisRelayQueue
-from commands import claim_jobs, closings, wake_due, watch_workers
+from commands import claim_jobs, close_lost, closings, wake_due, watch_workers
 from commands.close_attempt import Ended, close_attempts
 from commands.ports import Answer, Append, Conflict, QueueEntry
 from commands.queue_ports import Mark, QueueState
 from commands.running_attempts import RunningAttempts
 from commands.watch_workers import WatchWorkers
 from commands.worker import Worker
+from domain.events import Cancelled, NewEvent
+from domain.job import Job, lose
 from projections.runner import FoldedPage
 from tests.properties.simulation.faults import Fault
 from tests.properties.simulation.service import ALL_TYPES
@@ -160,6 +162,18 @@ def _shares_its_process_with_a_killer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(claim_jobs, "_attempt", lambda *given: replace(attempt(*given), isolated=False))
 
 
+def _cancels_what_was_lost_and_forgets_the_loss(patch: pytest.MonkeyPatch) -> None:
+    """An attempt that was to be cancelled and was lost is closed as if its code had stopped."""
+
+    def forgetfully(job: Job, **named: Any) -> list[NewEvent]:
+        return [
+            NewEvent(replace(new.event, outcome=None)) if isinstance(new.event, Cancelled) else new
+            for new in lose(job, **named)
+        ]
+
+    patch.setattr(close_lost, "lose", forgetfully)
+
+
 def _takes_its_own_claim_for_a_stray(patch: pytest.MonkeyPatch) -> None:
     """A job that the log says is run by a worker, while the answer to its claim is out, is closed by that worker as lost."""
     patch.setattr(Worker, "_claiming", property(lambda self: frozenset(), lambda self, job_ids: None), raising=False)
@@ -252,6 +266,18 @@ def _the_whole_machine_sleeps(machine: SystemMachine) -> None:
     machine.dispatch(0, "watch", is_done=True, fault=None)
 
 
+def _a_worker_dies_while_it_is_to_cancel_a_job_that_is_retried(machine: SystemMachine) -> None:
+    _with_a_job_running(machine)
+    machine.ask(0, 0, "cancel")
+    machine.go_on(0, 6, None)
+    machine.kill(WORKER, None)
+    machine.start_a_worker(ALL_TYPES)
+    machine.project(None, 3)
+    machine.time_passes_and_somebody_watches(24, 0)
+    machine.ask(0, 0, "retry")
+    machine.all_go_on(3, None)
+
+
 def _a_job_is_cancelled_in_the_moment_that_it_ends(machine: SystemMachine) -> None:
     _with_a_job_running(machine)
     machine.ask(0, 0, "cancel")
@@ -301,4 +327,6 @@ PLANTED: Sequence[tuple[Plant, Story]] = (
     (_takes_its_own_claim_for_a_stray, _a_claim_is_long_unanswered),
     (_ends_while_its_last_claim_is_unanswered, _a_worker_is_told_to_stop_while_a_claim_is_unanswered),
     (_shares_its_process_with_a_killer, _a_worker_dies_while_a_job_runs),
+    (_shares_its_process_with_a_killer, _a_worker_dies_while_it_is_to_cancel_a_job_that_is_retried),
+    (_cancels_what_was_lost_and_forgets_the_loss, _a_worker_dies_while_it_is_to_cancel_a_job_that_is_retried),
 )
