@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import psycopg
@@ -14,6 +13,7 @@ import pytest
 from tests.faults.cluster import PROJECTORS, Cluster
 from tests.faults.folding import row_held, until_folding
 from tests.faults.run import under_load
+from tests.forking import StartedModule, start_module
 
 _TAKEOVER_SECONDS = 10.0
 
@@ -100,10 +100,10 @@ def test_15_a_rebuild_killed_at_any_moment_under_load_changes_nothing_and_the_ne
     assert cluster.run("rebuild", "jobs", "--dry-run").returncode == 0  # jobs is, row by row, what the log says
 
 
-def _begin_rebuild(cluster: Cluster, *options: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "jobledger", "rebuild", "jobs", *options],
-        env=os.environ | {"DATABASE_URL": cluster.postgres.url},
+def _begin_rebuild(cluster: Cluster, *options: str) -> StartedModule:
+    return start_module(
+        *("jobledger", "rebuild", "jobs", *options),
+        environ=os.environ | {"DATABASE_URL": cluster.postgres.url},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

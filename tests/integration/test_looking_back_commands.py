@@ -21,6 +21,7 @@ from domain.events import encode_data, type_name
 from domain.job import Job, fold
 from domain.moment import timestamp
 from entrypoints.cli import main
+from tests.forking import run_module
 from tests.properties.histories import History, seeded_history
 from tests.real_log import Database, connected, insert_history
 from tests.until import until_now
@@ -31,21 +32,15 @@ PATIENCE = 100  # seconds; a busy machine
 
 def jobledger(url: str, *argv: str, code: int = 0, cwd: Path | None = None, **environ: str) -> bytes:
     """What a command prints: on the standard output, or on the error output if it is to end with another code than 0."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "jobledger", *argv],
-        env={**os.environ, "DATABASE_URL": url, **environ},
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-        cwd=cwd,
-    )
+    given = {**os.environ, "DATABASE_URL": url, **environ}
+    done = run_module("jobledger", *argv, environ=given, timeout=PATIENCE, cwd=cwd)
     assert done.returncode == code, (done.returncode, done.stdout[-2_000:], done.stderr[-2_000:])
     if code == 0:
-        assert done.stderr == b""
-        return done.stdout
-    assert done.stderr.startswith(b"jobledger: ")
-    assert done.stderr.count(b"\n") == 1, done.stderr
-    return done.stderr
+        assert done.stderr == ""
+        return done.stdout.encode()
+    assert done.stderr.startswith("jobledger: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr.encode()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import psycopg
@@ -18,6 +17,7 @@ from adapters.postgres.roles import NotSeparate, RolesMissing
 from commands.ports import Append, Appended
 from domain.events import Created, NewEvent
 from domain.job import TRANSITIONS
+from tests.forking import run_module
 from tests.rebuilding import rebuilt, shape_of
 from tests.roles import RoleUrls, database_of_an_owner, make_reader, user_of
 from tests.verifying import broken, verified
@@ -101,13 +101,7 @@ def _is_refused(db: psycopg.Connection, harm: str) -> None:
 
 
 def _jobledger(*argv: str, url: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "jobledger", *argv],
-        env=os.environ | {"DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_module("jobledger", *argv, environ=os.environ | {"DATABASE_URL": url})
 
 
 async def test_the_service_appends_reads_and_moves_what_is_made_from_the_log(roles: RoleUrls) -> None:

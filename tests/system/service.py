@@ -16,7 +16,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from adapters.embedded.program import Program
 from domain.events import RecordedEvent, Started, decode_data, type_name
 from domain.retry import RetryPolicy
 from tests.conftest import free_port
+from tests.forking import run_module, start_module
 from tests.packages import install_job_types
 from tests.properties.judging import breaches
 from tests.until import until_now
@@ -60,13 +60,8 @@ class Process:
         self.kind = kind
         self.lines: list[dict[str, Any]] = []
         self.stray: list[str] = []
-        self.popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", "jobledger", kind],
-            env=dict(environ),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+        self.popen = start_module(
+            "jobledger", kind, environ=environ, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
@@ -453,14 +448,12 @@ class Service:
 
     def run(self, *argv: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command of jobledger to its end, with the service's settings over which those given go."""
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "jobledger", *argv],
-            env=os.environ | {name: str(value) for name, value in self._settings.items()} | settings,
+        return run_module(
+            "jobledger",
+            *argv,
+            environ=os.environ | {name: str(value) for name, value in self._settings.items()} | settings,
             cwd=self.home,
-            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
         )
 
     def key(self, name: str, *, scope: str) -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import httpx
 import pytest
 
 from tests.conftest import free_port
+from tests.forking import run_module
 from tests.system.service import WITHIN, Service
 from tests.until import until_now
 
@@ -35,14 +35,7 @@ def two_apis(service: Service) -> Iterator[list[httpx.Client]]:
 def _command(service: Service, *argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """`jobledger` with its two outputs apart."""
     given = os.environ | {"DATABASE_URL": service._postgres_url} | environ
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "jobledger", *argv],
-        env=given,
-        cwd=service.home,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_module("jobledger", *argv, environ=given, cwd=service.home)
 
 
 def _made(service: Service, name: str, scope: str) -> str:

@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 
+from tests.forking import run_module
 from tests.good_logs import append_for_real, many_histories, side_by_side
 from tests.real_log import Database, connected, head
 from tests.rebuilding import bytes_of, leftovers, rebuilt
@@ -34,9 +35,8 @@ def _start(url: str, *argv: str) -> subprocess.Popen[str]:
 
 
 def _rebuild(url: str, *argv: str) -> tuple[int, str, str]:
-    process = _start(url, *argv)
-    said, complained = process.communicate(timeout=WITHIN)
-    return process.returncode, said, complained
+    done = run_module("jobledger", "rebuild", "jobs", *argv, environ=os.environ | {"DATABASE_URL": url}, timeout=WITHIN)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture

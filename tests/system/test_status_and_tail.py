@@ -13,18 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.forking import StartedModule, start_module
 from tests.system.service import WITHIN, Service
 from tests.until import until_now
 
 
 @contextmanager
-def tailing(service: Service, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def tailing(service: Service, *options: str) -> Iterator[tuple[StartedModule, Path]]:
     """`jobledger tail` in the background, and the file that it writes to."""
     output = service.home / "tail.out"
     with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "jobledger", "tail", *options],
-            env=os.environ | {name: str(value) for name, value in service._settings.items()},
+        process = start_module(
+            *("jobledger", "tail", *options),
+            environ=os.environ | {name: str(value) for name, value in service._settings.items()},
             stdout=file,
             stderr=subprocess.PIPE,
         )

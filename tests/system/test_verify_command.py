@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from tests.damages import do_damage, say
+from tests.forking import run_module
 from tests.good_logs import append_for_real, many_histories, side_by_side
 from tests.real_log import connected
 from tests.until import until_now
@@ -19,13 +20,7 @@ _SETTINGS = {"RETRY_MAX_SECONDS": "6", "REDIS_URL": ""}  # as the histories have
 
 
 def _verify(url: str, *argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "jobledger", "verify", *argv],
-        env=os.environ | _SETTINGS | {"DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_module("jobledger", "verify", *argv, environ=os.environ | _SETTINGS | {"DATABASE_URL": url})
 
 
 async def test_all_hold_some_do_not(postgres_url: str) -> None:
@@ -96,13 +91,8 @@ def test_a_table_that_is_missing_cannot_be_checked(postgres_url: str) -> None:
 def test_a_queue_that_is_away_cannot_be_checked(postgres_url: str) -> None:
     with connected(postgres_url) as db:
         db.execute("update dispatcher_lease set relayed_position = 0")
-    done = subprocess.run(
-        [sys.executable, "-m", "jobledger", "verify", "--drained"],
-        env=os.environ | {"DATABASE_URL": postgres_url, "REDIS_URL": "redis://127.0.0.1:1/0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environ = os.environ | {"DATABASE_URL": postgres_url, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    done = run_module("jobledger", "verify", "--drained", environ=environ)
     assert (done.returncode, done.stdout) == (2, "")
     assert "look at the queue" in done.stderr
 
