@@ -85,9 +85,13 @@ def start_module(
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
     start_new_session: bool = False,
+    fresh: bool = False,
 ) -> StartedModule:
-    """Start `python -P -m MODULE ARGV`, with an empty input. Its outputs are as for subprocess.Popen."""
-    if _must_be_fresh(environ):
+    """Start `python -P -m MODULE ARGV`, with an empty input. Its outputs are as for subprocess.Popen.
+
+    `fresh`: without the fork server, whatever the environment says.
+    """
+    if fresh or _must_be_fresh(environ):
         return subprocess.Popen(
             [sys.executable, "-P", "-m", module, *argv],
             env=dict(environ),

@@ -1,5 +1,5 @@
 """A whole cluster for what is measured and not only judged: its servers write through to the disk as in production, nothing lies
-between processes and servers, and every setting is its default if not said otherwise.
+between processes and servers, its processes start as in production, and every setting is its default if not said otherwise.
 """
 
 from __future__ import annotations
@@ -30,5 +30,6 @@ def durable_cluster(home: Path, **settings: object) -> Iterator[Cluster]:
         MailServer(directory.mails) as mail,
         Cluster(directory, postgres=postgres, valkey=valkey, network=None, MAIL_PORT=mail.port, **given) as made,
     ):
+        made.fresh = True
         made.start_all()
         yield made

@@ -55,13 +55,13 @@ open_services: list[Service] = []  # those whose lines are worth showing when a 
 class Process:
     """One process of the service. `lines` are its log lines so far, `stray` what it wrote that is no log line."""
 
-    def __init__(self, name: str, kind: str, environ: Mapping[str, str], cwd: Path) -> None:
+    def __init__(self, name: str, kind: str, environ: Mapping[str, str], cwd: Path, *, fresh: bool = False) -> None:
         self.name = name
         self.kind = kind
         self.lines: list[dict[str, Any]] = []
         self.stray: list[str] = []
         self.popen = start_module(
-            "jobledger", kind, environ=environ, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            "jobledger", kind, environ=environ, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, fresh=fresh
         )
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
@@ -207,6 +207,8 @@ class Service:
     with their job types; it may be changed.
     """
 
+    fresh = False  # whether its processes start as in production, for what is measured: see tests/forking.py
+
     def __init__(self, home: Path, *, postgres_url: str, redis_url: str, **settings: object) -> None:
         self.home = home
         self.processes: dict[str, Process] = {}
@@ -271,7 +273,9 @@ class Service:
                 self._ended.append(self.processes[name])
             kind = name.split()[0]
             given = {key: str(value) for key, value in (self._settings | self.settings_of(name) | settings).items()}
-            self.processes[name] = Process(name, kind, inherited | {"PYTHONPATH": path} | given, self.home)
+            self.processes[name] = Process(
+                name, kind, inherited | {"PYTHONPATH": path} | given, self.home, fresh=self.fresh
+            )
 
     def until_ready(self, *names: str) -> None:
         """Wait until each of them has said that it is."""

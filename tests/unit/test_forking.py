@@ -184,3 +184,9 @@ def test_another_jobledger_takes_a_fresh_process(environ: dict[str, str], tmp_pa
     child = start_module("ends", "0", environ=environ, cwd=tmp_path, stdout=subprocess.DEVNULL)
     assert isinstance(child, subprocess.Popen)
     assert child.wait(WITHIN) == 0
+
+
+def test_what_is_measured_may_ask_for_a_fresh_process(environ: dict[str, str], tmp_path: Path) -> None:
+    child = start_module("ends", "0", environ=environ, cwd=tmp_path, stdout=subprocess.DEVNULL, fresh=True)
+    assert isinstance(child, subprocess.Popen)
+    assert child.wait(WITHIN) == 0
