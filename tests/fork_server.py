@@ -20,11 +20,13 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+import coverage
+
 # What the processes and commands import sooner or later. The tests of their own starting run fresh ones.
 _MODULES = (
     *("entrypoints.console", "entrypoints.cli", "entrypoints.process", "entrypoints.api.server", "entrypoints.worker"),
     *("entrypoints.dispatcher", "entrypoints.projector", "entrypoints.kill_points", "adapters.postgres.migrate"),
-    *("uvloop", "coverage", "encodings.idna"),
+    *("uvloop", "encodings.idna"),
 )
 _LENGTH_BYTES = 8  # before each request
 _DESCRIPTORS = 3  # with each request: of its report, its standard output and its error output
@@ -38,6 +40,10 @@ def main() -> None:
     cli = importlib.import_module("entrypoints.cli")
     for name in cli._MODULES.values():  # not through the app: a child adds the one command that it runs
         importlib.import_module(name)
+    if (measuring := coverage.Coverage.current()) is not None:  # of the imports; each child measures itself
+        measuring.stop()
+        measuring.save()
+        measuring._auto_save = False  # no child is to save it again
     assert threading.active_count() == 1
     gc.freeze()  # a collection in a child would copy the pages of all that was imported
     module = serve(requests)
@@ -52,6 +58,7 @@ def serve(requests: socket.socket) -> str | None:
     signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the tests, which end us
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # coverage had its own
     reports: dict[int, int] = {}  # of each child
     while True:
         ready, _, _ = select.select([requests, ended], [], [])
@@ -61,12 +68,13 @@ def serve(requests: socket.socket) -> str | None:
         if requests not in ready:
             continue
         head, descriptors, _, _ = socket.recv_fds(requests, _LENGTH_BYTES, _DESCRIPTORS)
-        if not head:
+        body = _read(requests, int.from_bytes(head)) if head else b""
+        if not body:
             for pid in reports:
                 os.kill(pid, signal.SIGKILL)
             _report_ends(reports, of_all=True)
             return None
-        request = _read(requests, int.from_bytes(head))
+        request: dict[str, Any] = json.loads(body)
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
@@ -82,12 +90,15 @@ def serve(requests: socket.socket) -> str | None:
             os.close(descriptor)
 
 
-def _read(requests: socket.socket, length: int) -> dict[str, Any]:
-    body = bytearray()
+def _read(requests: socket.socket, length: int) -> bytes:
+    """So many bytes; none if the other end has gone by then."""
+    body = b""
     while len(body) < length:
-        body += requests.recv(length - len(body))
-    found: dict[str, Any] = json.loads(body)
-    return found
+        more = requests.recv(length - len(body))
+        if not more:
+            return b""
+        body += more
+    return body
 
 
 def _report_ends(reports: dict[int, int], *, of_all: bool = False) -> None:
@@ -116,7 +127,7 @@ def _become(request: dict[str, Any], report: int, output: int, errors: int) -> N
     os.environ.update(request["environ"])
     sys.argv[1:] = request["argv"]
     sys.path[:0] = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    importlib.import_module("coverage").process_startup(force=True)  # if the environment asks for it
+    coverage.process_startup(force=True)  # if the environment asks for it
     os.write(report, b"pid %d\n" % os.getpid())
     os.close(report)
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO
 
 _READ_AT_THE_START = ("PYTHON", "LD_", "DYLD_", "MALLOC_", "GLIBC_", "LC_", "LANG", "TZ", "OPENSSL_", "SSL_", "UV_")
+_ENVIRON = dict(os.environ)  # before a test changes it: the fork server's
 _OUR_PACKAGES = ("jobledger", "entrypoints", "adapters", "commands", "projections", "domain", "sql")
 
 
@@ -144,12 +145,10 @@ class ForkServer:
     def __init__(self) -> None:
         self._requests, theirs = socket.socketpair()
         self._lock = threading.Lock()
-        # Unmeasured: what is imported here is imported by the tests themselves, too.
-        unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS_")}
         with theirs:
             self._popen = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tests.fork_server", str(theirs.fileno())],
-                env={name: value for name, value in unmeasured.items() if name != "PYTHONPATH"},
+                env={name: value for name, value in _ENVIRON.items() if name != "PYTHONPATH"},
                 cwd=Path(__file__).parents[1],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -235,4 +234,4 @@ def _must_be_fresh(environ: Mapping[str, str]) -> bool:
 
     entries = [Path(entry) for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     holds_ours = any((entry / package).exists() for entry in entries for package in _OUR_PACKAGES)
-    return holds_ours or at_the_start(environ) != at_the_start(os.environ)
+    return holds_ours or at_the_start(environ) != at_the_start(_ENVIRON)

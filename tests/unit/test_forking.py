@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from coverage import CoverageData
 
 from tests.forking import Forked, ForkServer, ForkServerEnded, run_module, start_module
 
@@ -24,7 +25,7 @@ import asyncio, gc, json, os, random, signal, sys, threading
 dispositions = {number.name: str(signal.getsignal(number)) for number in signal.valid_signals() if hasattr(number, "name")}
 print(json.dumps({
     "argv": sys.argv, "cwd": os.getcwd(), "environ": dict(os.environ), "path": sys.path, "main": __spec__.name,
-    "dispositions": {name: said.split(" at ")[0] for name, said in dispositions.items()},
+    "dispositions": {name: said.split(" of ")[0] for name, said in dispositions.items()},
     "mask": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
     "wakeup": signal.set_wakeup_fd(-1), "descriptors": sorted(os.listdir("/dev/fd")), "input": sys.stdin.read(),
     "umask": os.umask(0), "threads": threading.active_count(), "leads": os.getsid(0) == os.getpid(), "nice": os.nice(0),
@@ -168,6 +169,17 @@ def test_a_server_that_was_killed_is_told_of(environ: dict[str, str]) -> None:
     with pytest.raises(ForkServerEnded):
         sleeping(server, environ)
     os.kill(child.pid, signal.SIGKILL)
+
+
+def test_coverage_measures_a_child_to_its_end(environ: dict[str, str], tmp_path: Path) -> None:
+    settings = tmp_path / "coveragerc"
+    settings.write_text(f"[run]\nparallel = true\nsource = {tmp_path}\ndata_file = {tmp_path / 'measured'}\n")
+    given = {name: value for name, value in environ.items() if not name.startswith("COVERAGE_")}
+    assert run_module("ends", "3", environ=given | {"COVERAGE_PROCESS_START": str(settings)}).returncode == 3
+    [file] = tmp_path.glob("measured.*")
+    data = CoverageData(str(file))
+    data.read()
+    assert set(data.lines(str(tmp_path / "ends.py")) or ()) >= {2, 3, 4, 5, 6, 12}
 
 
 @pytest.mark.parametrize("difference", [{"PYTHONUTF8": "1"}, {"LD_PRELOAD": ""}, {"TZ": "Asia/Tokyo"}])
