@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import json
 import os
+import resource
 import struct
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from typing import Any
 from uuid import UUID
 
 import jobledger
+
+_MEMORY = 3 << 30  # bytes of address space that a process may have once it takes more and more
 
 
 @contextmanager
@@ -149,6 +152,7 @@ def _take_along(how: str) -> None:
         import ctypes
 
         ctypes.string_at(0)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     hoard = []
-    while True:  # until the limit of memory, which is set from outside, ends it
+    while True:  # until the limit ends it
         hoard.append(bytearray(16 * 1024 * 1024))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-
 import pytest
 
 from domain.events import Attempted, Failed
@@ -11,7 +9,6 @@ from tests.faults.cluster import WORKERS, Cluster
 from tests.faults.run import judged, until_idle
 
 SETTINGS = {"WORKER_CONCURRENCY": 100}
-_MEMORY = 3 << 30  # bytes of address space that a worker and its children may each have
 _GOOD = 200
 
 
@@ -30,8 +27,6 @@ def test_9_poison_at_the_head_of_the_queue_fails_after_its_attempts_and_costs_no
     good = cluster.post_many(_GOOD, "TALLIED")
     cluster.until_queued(*good, *poison.values())
     cluster.start(*WORKERS)
-    for name in WORKERS:
-        resource.prlimit(cluster[name].pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     killed = 0
     last = cluster.last_types([*good, *poison.values()])
     while not set(last.values()) <= {"Completed", "Failed"}:
@@ -39,7 +34,6 @@ def test_9_poison_at_the_head_of_the_queue_fails_after_its_attempts_and_costs_no
             if not cluster[name].is_running:
                 killed += 1
                 cluster.start(name)
-                resource.prlimit(cluster[name].pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         last = cluster.last_types([*good, *poison.values()])
     until_idle(cluster)
 

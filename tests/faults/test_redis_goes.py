@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 
+from adapters.redis.names import RELAY
 from tests.faults.cluster import APIS, DISPATCHERS, EVERYTHING, WORKERS, Cluster
 from tests.faults.run import judged, under_load, until_idle
 from tests.faults.servers import OwnValkey, own_valkey
@@ -34,18 +35,24 @@ def test_10_the_queue_of_an_idle_system_is_made_again_without_hands(cluster: Clu
     cluster.stop(*WORKERS)
     before = cluster.post_many(3, "TALLIED") + cluster.post_many(3, "TALLIED", priority="high")
     cluster.until_queued(*before)
-    _DAMAGE[damage](cluster.redis)
+    _until_made_again(cluster, damage)
     cluster.until_queued(*before)
     cluster.start(*WORKERS)
     cluster.until_ended(*before)
 
     # Now they wait in a blocked read, which the same damage cuts off.
-    _DAMAGE[damage](cluster.redis)
+    _until_made_again(cluster, damage)
     after = cluster.post_many(2, "TALLIED") + cluster.post_many(2, "TALLIED", priority="high")
     cluster.until_ended(*after)
     until_idle(cluster)
     for job_id in before + after:
         assert cluster.history(job_id) == ["Created", "Started", "Completed"]
+
+
+def _until_made_again(cluster: Cluster, damage: str) -> None:
+    made = cluster.redis.hget(RELAY, "made")
+    _DAMAGE[damage](cluster.redis)
+    cluster.until(lambda: cluster.redis.hget(RELAY, "made") not in (None, made), saw=cluster.entries)
 
 
 def test_10_damage_after_damage_under_load_loses_nothing(cluster: Cluster) -> None:
