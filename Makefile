@@ -44,9 +44,9 @@ ONLY ?=
 RUNS ?=
 LARGE ?=
 
-# All forms, long and short. Each file starts servers and eight processes of its own, and wants the machine for itself.
+# All forms, long and short. Each file starts servers and eight processes of its own, and two files go on at once.
 fault-rows: .venv/.installed-dev
-	@exec .venv/bin/python -m pytest -m "short_form or long_form" tests/faults tests/system/test_two_releases.py
+	@exec .venv/bin/python -m pytest -n 2 --dist loadfile -m "short_form or long_form" tests/faults tests/system/test_two_releases.py
 
 # As in: make faults SEED=7 MINUTES=20; the same seed makes the same plan of faults.
 faults: .venv/.installed-dev
